@@ -1,0 +1,265 @@
+//! Frames: a 16-byte little-endian header and a payload.
+//!
+//! ```text
+//! 0        4      6      8          12            16
+//! ┌────────┬──────┬──────┬──────────┬─────────────┬───────────┐
+//! │ length │ kind │ zero │ module   │ correlation │ payload … │
+//! │ u32    │ u16  │ u16  │ u32      │ u32         │ length B  │
+//! └────────┴──────┴──────┴──────────┴─────────────┴───────────┘
+//! ```
+//!
+//! `module` is the handle the daemon gave the module in [`Kind::Start`]; 0 addresses the process itself.
+//! `correlation` pairs a request with its answer. Each side numbers its own requests from 1; 0 asks for no answer.
+//! A receiver ignores kinds it does not know, so that a later version can add some.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::MAX_PAYLOAD;
+
+/// Bytes in a header.
+pub const HEADER: usize = 16;
+
+/// What a frame is. The comment says who sends it, what the payload is and how it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Daemon, first frame: [`message::Hello`](crate::message::Hello). Answered by [`Kind::Welcome`].
+    Hello = 1,
+    /// Driver, first frame: [`message::Welcome`](crate::message::Welcome).
+    Welcome = 2,
+    /// Daemon: are you alive? Answered by [`Kind::Pong`] with the same correlation.
+    Ping = 3,
+    /// Driver: yes.
+    Pong = 4,
+    /// Daemon: stop every module and exit. End-of-file on the channel means the same.
+    Shutdown = 5,
+    /// Either: the sender closes the channel; UTF-8 reason.
+    Goodbye = 6,
+
+    /// Daemon: run a module; [`message::Start`](crate::message::Start). Answered by [`Kind::Done`] or [`Kind::Failed`].
+    Start = 16,
+    /// Daemon: end the module. Answered by [`Kind::Done`], after which the handle is free.
+    Stop = 17,
+    /// Daemon: new merged settings; [`message::Settings`](crate::message::Settings). Answered by `Done` or `Failed`.
+    Settings = 18,
+    /// Driver: the module ended by itself; [`message::Failure`](crate::message::Failure). The handle is free.
+    ModuleFailed = 19,
+    /// Daemon, logic modules: the modules of the system changed; [`message::System`](crate::message::System).
+    System = 20,
+
+    /// Daemon: the link to the device is up; [`message::LinkUp`](crate::message::LinkUp).
+    LinkUp = 32,
+    /// Daemon: the link is down; [`message::LinkDown`](crate::message::LinkDown).
+    LinkDown = 33,
+    /// Daemon: bytes from the device, in order, as they came (not framed).
+    Received = 34,
+    /// Driver: bytes for the device. With a correlation, answered by `Done` once the operating system has
+    /// taken them, or `Failed`; without one a failure is reported by [`Kind::LinkDown`] alone.
+    Transmit = 35,
+    /// Driver: drop this connection and make another; UTF-8 reason, shown to people.
+    Disconnect = 36,
+
+    /// Daemon: call a function; [`message::Call`](crate::message::Call).
+    /// Answered by [`Kind::Done`] with the JSON result, or [`Kind::Failed`].
+    Call = 48,
+    /// Daemon: nobody waits for the call of this correlation any more.
+    Cancel = 49,
+
+    /// Either: the request of this correlation succeeded; JSON result (empty means `null`).
+    Done = 64,
+    /// Either: it failed; [`message::Failure`](crate::message::Failure).
+    Failed = 65,
+
+    /// Driver: a status value; [`message::Status`](crate::message::Status) (binary).
+    Status = 80,
+    /// Driver: a log line; [`message::Log`](crate::message::Log) (binary).
+    Log = 81,
+    /// Driver: change one of the module's own settings; [`message::SaveSetting`](crate::message::SaveSetting).
+    SaveSetting = 82,
+
+    /// Driver: call another module; [`message::CallModule`](crate::message::CallModule).
+    CallModule = 96,
+    /// Driver: read another module's status value; [`message::StatusOf`](crate::message::StatusOf). Answered by
+    /// `Done` with the value, or nothing but `Done` if it has none.
+    ReadStatus = 97,
+    /// Driver: follow another module's status value; [`message::StatusOf`](crate::message::StatusOf). Answered by
+    /// `Done`; then one [`Kind::Notify`] with the same correlation for the current value and for every change.
+    Subscribe = 98,
+    /// Driver: end the subscription of this correlation.
+    Unsubscribe = 99,
+    /// Daemon: the JSON value of the subscription of this correlation; empty means that there is none now.
+    Notify = 100,
+}
+
+impl Kind {
+    /// Every kind, for tests and documentation.
+    pub const ALL: [Kind; 28] = [
+        Kind::Hello,
+        Kind::Welcome,
+        Kind::Ping,
+        Kind::Pong,
+        Kind::Shutdown,
+        Kind::Goodbye,
+        Kind::Start,
+        Kind::Stop,
+        Kind::Settings,
+        Kind::ModuleFailed,
+        Kind::System,
+        Kind::LinkUp,
+        Kind::LinkDown,
+        Kind::Received,
+        Kind::Transmit,
+        Kind::Disconnect,
+        Kind::Call,
+        Kind::Cancel,
+        Kind::Done,
+        Kind::Failed,
+        Kind::Status,
+        Kind::Log,
+        Kind::SaveSetting,
+        Kind::CallModule,
+        Kind::ReadStatus,
+        Kind::Subscribe,
+        Kind::Unsubscribe,
+        Kind::Notify,
+    ];
+
+    /// The kind with this number, if this version knows it.
+    pub fn from_number(number: u16) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| *kind as u16 == number)
+    }
+}
+
+/// The header of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The number of the kind; kept as a number so that unknown kinds can be skipped.
+    pub kind: u16,
+    /// Module handle; 0 for the process.
+    pub module: u32,
+    /// Pairs a request with its answer; 0 for none.
+    pub correlation: u32,
+}
+
+/// A frame as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its header.
+    pub header: Header,
+    /// What it carries; the kind says how to read it.
+    pub payload: Bytes,
+}
+
+impl Frame {
+    /// The kind, or `None` for one that this version does not know and must ignore.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::from_number(self.header.kind)
+    }
+}
+
+/// Why a channel cannot go on. The receiver says so in a [`Kind::Goodbye`] and closes this channel, nothing else.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// A header announced more than the limit.
+    #[error("frame of {length} bytes (kind {kind}, module {module}) is over the limit of {limit} bytes")]
+    TooLarge {
+        /// Announced payload length, bytes.
+        length: usize,
+        /// The limit in force, bytes.
+        limit: usize,
+        /// The kind's number.
+        kind: u16,
+        /// The module's handle.
+        module: u32,
+    },
+    /// The reserved bytes of a header were not zero: the stream is out of step.
+    #[error("malformed frame header: reserved bytes are {0:#06x}, not zero")]
+    Malformed(u16),
+}
+
+/// Appends a frame to `out`.
+///
+/// A payload over [`MAX_PAYLOAD`] is refused and `out` is left as it was: the peer would close the channel.
+pub fn encode(
+    out: &mut BytesMut,
+    kind: Kind,
+    module: u32,
+    correlation: u32,
+    payload: &[u8],
+) -> Result<(), Error> {
+    encode_with(out, kind, module, correlation, |out| out.put_slice(payload))
+}
+
+/// Appends a frame whose payload `write` appends to the buffer it is given, without a copy in between.
+pub fn encode_with(
+    out: &mut BytesMut,
+    kind: Kind,
+    module: u32,
+    correlation: u32,
+    write: impl FnOnce(&mut BytesMut),
+) -> Result<(), Error> {
+    let start = out.len();
+    out.put_bytes(0, 4);
+    out.put_u16_le(kind as u16);
+    out.put_u16_le(0);
+    out.put_u32_le(module);
+    out.put_u32_le(correlation);
+    write(out);
+    let length = out.len() - start - HEADER;
+    match u32::try_from(length) {
+        Ok(prefix) if length <= MAX_PAYLOAD => {
+            if let Some(place) = out.get_mut(start..start + 4) {
+                place.copy_from_slice(&prefix.to_le_bytes());
+            }
+            Ok(())
+        }
+        _ => {
+            out.truncate(start);
+            Err(Error::TooLarge { length, limit: MAX_PAYLOAD, kind: kind as u16, module })
+        }
+    }
+}
+
+/// Takes frames out of a byte stream.
+#[derive(Debug)]
+pub struct Decoder {
+    limit: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder { limit: MAX_PAYLOAD }
+    }
+}
+
+impl Decoder {
+    /// A decoder that refuses payloads of more than `limit` bytes.
+    pub fn with_limit(limit: usize) -> Self {
+        Decoder { limit }
+    }
+
+    /// The next whole frame at the front of `buffer`, which it consumes; `None` if more bytes are needed.
+    ///
+    /// After an error the stream has no meaning any more: close it.
+    pub fn decode(&self, buffer: &mut BytesMut) -> Result<Option<Frame>, Error> {
+        let Some(mut header) = buffer.get(..HEADER) else { return Ok(None) };
+        let length = header.get_u32_le() as usize;
+        let kind = header.get_u16_le();
+        let reserved = header.get_u16_le();
+        let module = header.get_u32_le();
+        let correlation = header.get_u32_le();
+        if reserved != 0 {
+            return Err(Error::Malformed(reserved));
+        }
+        if length > self.limit {
+            return Err(Error::TooLarge { length, limit: self.limit, kind, module });
+        }
+        if buffer.len() < HEADER + length {
+            return Ok(None);
+        }
+        buffer.advance(HEADER);
+        let payload = buffer.split_to(length).freeze();
+        Ok(Some(Frame { header: Header { kind, module, correlation }, payload }))
+    }
+}

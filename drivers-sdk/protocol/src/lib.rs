@@ -1,0 +1,29 @@
+//! The contract between the Headend daemon and a driver process.
+//!
+//! The daemon starts a driver process with one end of a Unix stream socket as file descriptor
+//! [`CHANNEL_FD`] and both sides exchange [`Frame`]s over it: a fixed binary header, then a payload that is
+//! JSON for structured messages and raw bytes for what goes over the wire.
+//!
+//! - [`frame`]: the header, the kinds, and the [`Decoder`](frame::Decoder).
+//! - [`message`]: the JSON payloads, and [`Status`](message::Status) and [`Log`](message::Log), which are binary.
+//! - [`manifest`]: what a driver declares about itself, printed by `DRIVER --manifest`.
+//!
+//! `docs/driver-protocol.md` describes the same for authors of an SDK in another language. This crate does no
+//! I/O. It is versioned apart from the daemon and the SDK: what a released version says stays valid.
+#![forbid(unsafe_code)]
+
+pub mod frame;
+pub mod manifest;
+pub mod message;
+
+pub use frame::{Decoder, Error, Frame, Header, Kind};
+pub use manifest::Manifest;
+
+/// The file descriptor on which a driver process finds its end of the channel.
+pub const CHANNEL_FD: i32 = 3;
+
+/// The versions of the protocol this crate speaks, oldest and newest.
+pub const VERSIONS: (u16, u16) = (1, 1);
+
+/// Largest payload a peer may send, in bytes. A longer one closes the channel.
+pub const MAX_PAYLOAD: usize = 16 * 1024 * 1024;

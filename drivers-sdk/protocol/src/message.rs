@@ -1,0 +1,296 @@
+//! The payloads of frames. All are JSON but [`Status`] and [`Log`], which a busy driver sends by the thousand.
+//!
+//! Fields that a version does not know are ignored and fields that are absent take their default, so either side
+//! may be newer than the other. JSON that only passes through (arguments, results, status values) stays raw text.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::{BufMut, BytesMut};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Opens the channel: what the daemon speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Oldest and newest protocol version the daemon speaks.
+    pub versions: (u16, u16),
+    /// Optional features the daemon offers, by name.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// The daemon's name and version, for logs.
+    #[serde(default)]
+    pub daemon: String,
+}
+
+/// Answers [`Hello`]: what both will use. A driver that shares no version says [`Kind::Goodbye`](crate::Kind::Goodbye).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version the channel uses from now on: the newest both speak.
+    pub version: u16,
+    /// The offered features that the driver will use.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// The SDK's name and version, for logs.
+    #[serde(default)]
+    pub sdk: String,
+}
+
+/// Runs a module. The frame's `module` is the handle that names it until it stops or fails.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// The module's id (`mod-…`).
+    pub id: String,
+    /// The name it is found by in its system, e.g. `Display`.
+    pub name: String,
+    /// Its merged settings: a JSON object.
+    pub settings: Box<RawValue>,
+    /// The system of a logic module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
+    /// The state of the link at this moment; absent for logic modules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkUp>,
+}
+
+/// The system of a logic module, as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// Its id (`sys-…`).
+    pub id: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// How many modules of each name it has: `{"Display": 2}`.
+    #[serde(default)]
+    pub modules: BTreeMap<String, u32>,
+}
+
+/// New merged settings for a running module.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// A JSON object.
+    pub settings: Box<RawValue>,
+}
+
+/// The link is up. A make-break link counts as up while the device can be reached when needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkUp {
+    /// Counts the connections of this module since the daemon started, from 1.
+    pub connection: u64,
+}
+
+/// The link is down; commands in flight have failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDown {
+    /// A word programs can rely on: `refused`, `timeout`, `dns`, `unreachable`, `reset`, `closed`, …
+    pub reason: String,
+    /// A sentence for a person.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// Calls a function of a module.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call<'a> {
+    /// The function's name.
+    #[serde(borrow)]
+    pub function: Cow<'a, str>,
+    /// A JSON array of positional arguments, or an object of named ones.
+    #[serde(borrow)]
+    pub args: &'a RawValue,
+    /// Id of the user who calls, if a user does.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Cow<'a, str>>,
+}
+
+/// Why a request failed, or a module ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A word programs can rely on: see [`code`].
+    pub code: String,
+    /// A sentence for a person.
+    pub message: String,
+    /// HTTP-like number for the caller; 0 means the code's default.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub status: u16,
+    /// File, line and column of a panic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Backtrace of a panic, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
+}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
+}
+
+/// The codes that the daemon and the SDK give failures. A driver may add its own.
+pub mod code {
+    /// The function does not exist.
+    pub const UNKNOWN_FUNCTION: &str = "unknown_function";
+    /// The arguments or settings do not have the shape declared.
+    pub const BAD_REQUEST: &str = "bad_request";
+    /// The link is down, or went down while the command was in flight.
+    pub const OFFLINE: &str = "offline";
+    /// No answer in time.
+    pub const TIMEOUT: &str = "timeout";
+    /// The device refused, or answered something unexpected.
+    pub const DEVICE: &str = "device";
+    /// A newer command of the same name replaced this one, or the queue was cleared.
+    pub const REPLACED: &str = "replaced";
+    /// The driver returned an error of its own.
+    pub const DRIVER: &str = "driver";
+    /// The driver panicked.
+    pub const PANIC: &str = "panic";
+    /// The module stopped, or its process ended.
+    pub const STOPPED: &str = "stopped";
+    /// No such module.
+    pub const NOT_FOUND: &str = "not_found";
+}
+
+/// Changes one of the module's own settings, durably.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SaveSetting<'a> {
+    /// Top-level key.
+    #[serde(borrow)]
+    pub key: Cow<'a, str>,
+    /// Its new value.
+    #[serde(borrow)]
+    pub value: &'a RawValue,
+}
+
+/// Calls a function of another module, found by system, name and index.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CallModule<'a> {
+    /// System id; absent for the caller's own.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<Cow<'a, str>>,
+    /// Module name, e.g. `Display`.
+    #[serde(borrow)]
+    pub module: Cow<'a, str>,
+    /// Index among the modules of that name, from 1.
+    pub index: u32,
+    /// The function's name.
+    #[serde(borrow)]
+    pub function: Cow<'a, str>,
+    /// JSON array or object of arguments.
+    #[serde(borrow)]
+    pub args: &'a RawValue,
+}
+
+/// A status value of another module, found by system, name and index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusOf {
+    /// System id; absent for the asker's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Module name.
+    pub module: String,
+    /// Index among the modules of that name, from 1.
+    pub index: u32,
+    /// Status key.
+    pub key: String,
+}
+
+/// A status value: `u16` length of the key, the key, then the JSON text of the value. No text removes the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// JSON text; empty to remove the key.
+    pub value: &'a str,
+}
+
+impl<'a> Status<'a> {
+    /// Appends the payload to `out`. A key over 65 535 bytes is cut at a character.
+    pub fn write(&self, out: &mut BytesMut) {
+        let mut end = self.key.len().min(usize::from(u16::MAX));
+        while !self.key.is_char_boundary(end) {
+            end -= 1;
+        }
+        out.put_u16_le(end as u16);
+        out.put_slice(self.key.as_bytes().get(..end).unwrap_or_default());
+        out.put_slice(self.value.as_bytes());
+    }
+
+    /// Reads a payload; `None` if it is malformed. The value is not checked to be JSON.
+    pub fn read(payload: &'a [u8]) -> Option<Status<'a>> {
+        let (length, rest) = payload.split_at_checked(2)?;
+        let length = usize::from(u16::from_le_bytes(length.try_into().ok()?));
+        let (key, value) = rest.split_at_checked(length)?;
+        Some(Status { key: std::str::from_utf8(key).ok()?, value: std::str::from_utf8(value).ok()? })
+    }
+}
+
+/// Severity of a log line; the numbers are those of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Level {
+    /// Every step.
+    Trace = 0,
+    /// For whoever mends the driver.
+    Debug = 1,
+    /// What happened.
+    Info = 2,
+    /// Unusual, and fine.
+    Notice = 3,
+    /// Something is wrong and was coped with.
+    Warn = 4,
+    /// Something failed.
+    Error = 5,
+    /// The module cannot go on.
+    Fatal = 6,
+}
+
+impl Level {
+    /// The level's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Trace => "trace",
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Notice => "notice",
+            Level::Warn => "warn",
+            Level::Error => "error",
+            Level::Fatal => "fatal",
+        }
+    }
+
+    fn from_number(number: u8) -> Level {
+        match number {
+            0 => Level::Trace,
+            1 => Level::Debug,
+            2 => Level::Info,
+            3 => Level::Notice,
+            4 => Level::Warn,
+            5 => Level::Error,
+            _ => Level::Fatal,
+        }
+    }
+}
+
+/// A log line: one byte of level, then UTF-8 text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log<'a> {
+    /// Severity.
+    pub level: Level,
+    /// The text; may hold several lines.
+    pub text: &'a str,
+}
+
+impl<'a> Log<'a> {
+    /// Appends the payload to `out`.
+    pub fn write(&self, out: &mut BytesMut) {
+        out.put_u8(self.level as u8);
+        out.put_slice(self.text.as_bytes());
+    }
+
+    /// Reads a payload; `None` if it is malformed.
+    pub fn read(payload: &'a [u8]) -> Option<Log<'a>> {
+        let (level, text) = payload.split_first()?;
+        Some(Log { level: Level::from_number(*level), text: std::str::from_utf8(text).ok()? })
+    }
+}

@@ -1,0 +1,1 @@
+//! Write device drivers for Headend.

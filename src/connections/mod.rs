@@ -1,0 +1,1 @@
+//! Links to devices: connecting, detecting loss, recovery.

@@ -1,0 +1,18 @@
+//! Headend: the driver runtime that buildings, AV racks and IoT sites run on.
+//!
+//! Dependencies point down only:
+//!
+//! ```text
+//! api            the control API: auth, resources, exec, live state
+//! runtime        reconciler, supervisor, status table
+//! repositories   git, builds, artifacts      connections   links to devices      store   desired state
+//! model          what users configure: data and rules, no I/O
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod connections;
+pub mod model;
+pub mod repositories;
+pub mod runtime;
+pub mod store;

@@ -1,0 +1,67 @@
+//! What users configure: the resources, their rules, and the settings merge. No I/O.
+//!
+//! Field names, defaults and validation follow the control API, so a resource's JSON in the store and on the
+//! wire is the same document. Ids and time stamps are given by whoever creates a resource.
+
+pub mod driver;
+pub mod module;
+pub mod repository;
+pub mod settings;
+pub mod system;
+pub mod zone;
+
+pub use driver::{Driver, Role};
+pub use module::Module;
+pub use repository::Repository;
+pub use settings::Settings;
+pub use system::System;
+pub use zone::Zone;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The kinds of document that the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    System,
+    Module,
+    Driver,
+    Zone,
+    Repository,
+    Settings,
+    Metadata,
+    ApiKey,
+}
+
+/// A resource of the control API.
+pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// Its kind in the store.
+    const KIND: Kind;
+    /// What its ids start with, without the dash: `sys`.
+    const PREFIX: &'static str;
+    /// The fields that a client may assign; others in a body are ignored.
+    const WRITABLE: &'static [&'static str];
+
+    /// Its id.
+    fn id(&self) -> &str;
+    /// Gives it its identity and time stamps (Unix seconds).
+    fn stamp(&mut self, id: String, created_at: i64, updated_at: i64);
+    /// Trims, lower-cases and derives what the rules say, before validation.
+    fn normalize(&mut self) {}
+    /// What is wrong with it by itself; rules that need other documents are the API's.
+    fn validate(&self) -> Vec<Failure>;
+}
+
+/// A field that breaks a rule; `reason` reads after the field's name: "name" "is required".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub field: String,
+    pub reason: String,
+}
+
+impl Failure {
+    /// A failure of `field`.
+    pub fn new(field: &str, reason: impl Into<String>) -> Self {
+        Failure { field: field.into(), reason: reason.into() }
+    }
+}

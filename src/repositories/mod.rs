@@ -1,0 +1,1 @@
+//! Driver repositories: clone, fetch, build, artifacts.

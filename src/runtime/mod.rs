@@ -1,0 +1,1 @@
+//! What runs: the reconciler, driver processes and the status table.
