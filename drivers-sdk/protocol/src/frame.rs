@@ -9,8 +9,10 @@
 //! ```
 //!
 //! `module` is the handle the daemon gave the module in [`Kind::Start`]; 0 addresses the process itself.
-//! `correlation` pairs a request with its answer. Each side numbers its own requests from 1; 0 asks for no answer.
-//! A receiver ignores kinds it does not know, so that a later version can add some.
+//! `correlation` pairs a request with its answer, which carries the same `module`. Each side numbers its own requests,
+//! from 1; 0 asks for no answer. Numbers wrap: skip 0 and those still in use (requests unanswered, subscriptions).
+//! A receiver ignores kinds it does not know, so that a later version can add some; a request of such a kind is only
+//! sent where both sides agreed on the feature it belongs to.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -19,6 +21,27 @@ use crate::MAX_PAYLOAD;
 /// Bytes in a header.
 pub const HEADER: usize = 16;
 
+macro_rules! kinds {
+    ($(#[$attributes:meta])* pub enum Kind { $($(#[$doc:meta])* $name:ident = $number:literal,)* }) => {
+        $(#[$attributes])*
+        pub enum Kind { $($(#[$doc])* $name = $number,)* }
+
+        impl Kind {
+            /// Every kind, for tests and documentation.
+            pub const ALL: &'static [Kind] = &[$(Kind::$name),*];
+
+            /// The kind with this number, if this version knows it.
+            pub fn from_number(number: u16) -> Option<Kind> {
+                match number {
+                    $($number => Some(Kind::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
 /// What a frame is. The comment says who sends it, what the payload is and how it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
@@ -39,11 +62,13 @@ pub enum Kind {
 
     /// Daemon: run a module; [`message::Start`](crate::message::Start). Answered by [`Kind::Done`] or [`Kind::Failed`].
     Start = 16,
-    /// Daemon: end the module. Answered by [`Kind::Done`], after which the handle is free.
+    /// Daemon: end the module. Its calls still in flight are answered first, then this by [`Kind::Done`], the last
+    /// frame of that handle. A driver that does not know the handle (the module just failed) answers `Done` too.
     Stop = 17,
     /// Daemon: new merged settings; [`message::Settings`](crate::message::Settings). Answered by `Done` or `Failed`.
     Settings = 18,
-    /// Driver: the module ended by itself; [`message::Failure`](crate::message::Failure). The handle is free.
+    /// Driver: the module ended by itself; [`message::Failure`](crate::message::Failure). The last frame of that
+    /// handle, but for answers to requests that were under way: those fail with `stopped`.
     ModuleFailed = 19,
     /// Daemon, logic modules: the modules of the system changed; [`message::System`](crate::message::System).
     System = 20,
@@ -52,18 +77,21 @@ pub enum Kind {
     LinkUp = 32,
     /// Daemon: the link is down; [`message::LinkDown`](crate::message::LinkDown).
     LinkDown = 33,
-    /// Daemon: bytes from the device, in order, as they came (not framed).
+    /// Daemon: bytes from the device, in order, as they came (not framed). With a correlation, answered by `Done`
+    /// once the module has taken them and all before them: the daemon asks now and then, and stops reading from a
+    /// device whose module lags.
     Received = 34,
-    /// Driver: bytes for the device. With a correlation, answered by `Done` once the operating system has
-    /// taken them, or `Failed`; without one a failure is reported by [`Kind::LinkDown`] alone.
+    /// Driver: bytes for a connection; [`message::Transmit`](crate::message::Transmit) (binary). With a correlation,
+    /// answered by `Done` once the operating system has taken them, or `Failed`; without one a failure is reported
+    /// by [`Kind::LinkDown`] alone.
     Transmit = 35,
-    /// Driver: drop this connection and make another; UTF-8 reason, shown to people.
+    /// Driver: drop a connection and make another; [`message::Disconnect`](crate::message::Disconnect) (binary).
     Disconnect = 36,
 
     /// Daemon: call a function; [`message::Call`](crate::message::Call).
     /// Answered by [`Kind::Done`] with the JSON result, or [`Kind::Failed`].
     Call = 48,
-    /// Daemon: nobody waits for the call of this correlation any more.
+    /// Daemon: nobody waits for the call of this correlation any more: stop working on it. An answer is ignored.
     Cancel = 49,
 
     /// Either: the request of this correlation succeeded; JSON result (empty means `null`).
@@ -76,59 +104,24 @@ pub enum Kind {
     /// Driver: a log line; [`message::Log`](crate::message::Log) (binary).
     Log = 81,
     /// Driver: change one of the module's own settings; [`message::SaveSetting`](crate::message::SaveSetting).
+    /// Answered by `Done` once it is on disk, or `Failed`; new [`Kind::Settings`] follow.
     SaveSetting = 82,
 
-    /// Driver: call another module; [`message::CallModule`](crate::message::CallModule).
+    /// Driver: call another module; [`message::CallModule`](crate::message::CallModule). Answered by `Done` with the
+    /// JSON result, or `Failed`.
     CallModule = 96,
     /// Driver: read another module's status value; [`message::StatusOf`](crate::message::StatusOf). Answered by
     /// `Done` with the value, or nothing but `Done` if it has none.
     ReadStatus = 97,
     /// Driver: follow another module's status value; [`message::StatusOf`](crate::message::StatusOf). Answered by
-    /// `Done`; then one [`Kind::Notify`] with the same correlation for the current value and for every change.
+    /// `Done`; then one [`Kind::Notify`] with the same correlation for the current value and for every change, also
+    /// when another module takes that name and index. A module that does not exist has no values.
     Subscribe = 98,
-    /// Driver: end the subscription of this correlation.
+    /// Driver: end the subscription of this correlation. No answer; a `Notify` already under way is ignored.
     Unsubscribe = 99,
     /// Daemon: the JSON value of the subscription of this correlation; empty means that there is none now.
     Notify = 100,
 }
-
-impl Kind {
-    /// Every kind, for tests and documentation.
-    pub const ALL: [Kind; 28] = [
-        Kind::Hello,
-        Kind::Welcome,
-        Kind::Ping,
-        Kind::Pong,
-        Kind::Shutdown,
-        Kind::Goodbye,
-        Kind::Start,
-        Kind::Stop,
-        Kind::Settings,
-        Kind::ModuleFailed,
-        Kind::System,
-        Kind::LinkUp,
-        Kind::LinkDown,
-        Kind::Received,
-        Kind::Transmit,
-        Kind::Disconnect,
-        Kind::Call,
-        Kind::Cancel,
-        Kind::Done,
-        Kind::Failed,
-        Kind::Status,
-        Kind::Log,
-        Kind::SaveSetting,
-        Kind::CallModule,
-        Kind::ReadStatus,
-        Kind::Subscribe,
-        Kind::Unsubscribe,
-        Kind::Notify,
-    ];
-
-    /// The kind with this number, if this version knows it.
-    pub fn from_number(number: u16) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| *kind as u16 == number)
-    }
 }
 
 /// The header of a frame.
@@ -149,13 +142,6 @@ pub struct Frame {
     pub header: Header,
     /// What it carries; the kind says how to read it.
     pub payload: Bytes,
-}
-
-impl Frame {
-    /// The kind, or `None` for one that this version does not know and must ignore.
-    pub fn kind(&self) -> Option<Kind> {
-        Kind::from_number(self.header.kind)
-    }
 }
 
 /// Why a channel cannot go on. The receiver says so in a [`Kind::Goodbye`] and closes this channel, nothing else.
@@ -206,7 +192,7 @@ pub fn encode_with(
     out.put_u32_le(module);
     out.put_u32_le(correlation);
     write(out);
-    let length = out.len() - start - HEADER;
+    let length = out.len().saturating_sub(start + HEADER);
     match u32::try_from(length) {
         Ok(prefix) if length <= MAX_PAYLOAD => {
             if let Some(place) = out.get_mut(start..start + 4) {
@@ -241,25 +227,44 @@ impl Decoder {
 
     /// The next whole frame at the front of `buffer`, which it consumes; `None` if more bytes are needed.
     ///
+    /// The payload shares the buffer's memory: copy what is kept for long, or it keeps the whole buffer.
     /// After an error the stream has no meaning any more: close it.
     pub fn decode(&self, buffer: &mut BytesMut) -> Result<Option<Frame>, Error> {
-        let Some(mut header) = buffer.get(..HEADER) else { return Ok(None) };
-        let length = header.get_u32_le() as usize;
-        let kind = header.get_u16_le();
-        let reserved = header.get_u16_le();
-        let module = header.get_u32_le();
-        let correlation = header.get_u32_le();
+        let Some((header, payload)) = self.peek(buffer)? else { return Ok(None) };
+        let length = payload.len();
+        buffer.advance(HEADER);
+        Ok(Some(Frame { header, payload: buffer.split_to(length).freeze() }))
+    }
+
+    /// The header and payload of the frame at the front of `buffer`, which is `HEADER + payload.len()` bytes long;
+    /// `None` if more bytes are needed. For a reader that handles frames in place, without a reference count.
+    pub fn peek<'a>(&self, buffer: &'a [u8]) -> Result<Option<(Header, &'a [u8])>, Error> {
+        let Some((mut front, rest)) = buffer.split_at_checked(HEADER) else { return Ok(None) };
+        let length = front.get_u32_le() as usize;
+        let kind = front.get_u16_le();
+        let reserved = front.get_u16_le();
+        let module = front.get_u32_le();
+        let correlation = front.get_u32_le();
         if reserved != 0 {
             return Err(Error::Malformed(reserved));
         }
         if length > self.limit {
             return Err(Error::TooLarge { length, limit: self.limit, kind, module });
         }
-        if buffer.len() < HEADER + length {
-            return Ok(None);
-        }
-        buffer.advance(HEADER);
-        let payload = buffer.split_to(length).freeze();
-        Ok(Some(Frame { header: Header { kind, module, correlation }, payload }))
+        Ok(rest.get(..length).map(|payload| (Header { kind, module, correlation }, payload)))
+    }
+}
+
+impl Header {
+    /// The kind, or `None` for one that this version does not know and must ignore.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::from_number(self.kind)
+    }
+}
+
+impl Frame {
+    /// The kind, or `None` for one that this version does not know and must ignore.
+    pub fn kind(&self) -> Option<Kind> {
+        self.header.kind()
     }
 }

@@ -5,8 +5,12 @@
 //! JSON for structured messages and raw bytes for what goes over the wire.
 //!
 //! - [`frame`]: the header, the kinds, and the [`Decoder`](frame::Decoder).
-//! - [`message`]: the JSON payloads, and [`Status`](message::Status) and [`Log`](message::Log), which are binary.
+//! - [`message`]: the JSON payloads, and the [`binary`](message::binary) ones.
 //! - [`manifest`]: what a driver declares about itself, printed by `DRIVER --manifest`.
+//!
+//! A driver that carries an emulator of its device serves it with `DRIVER --emulator`: file descriptor [`CHANNEL_FD`]
+//! is then a listening Unix stream socket, each connection it accepts is one connection to the device, and standard
+//! input holds the merged settings of the emulated module (a JSON object, then end-of-file; empty means none).
 //!
 //! `docs/driver-protocol.md` describes the same for authors of an SDK in another language. This crate does no
 //! I/O. It is versioned apart from the daemon and the SDK: what a released version says stays valid.

@@ -1,14 +1,17 @@
-//! The payloads of frames. All are JSON but [`Status`] and [`Log`], which a busy driver sends by the thousand.
+//! The payloads of frames. All are JSON but those of [`binary`], which a busy driver sends by the thousand.
 //!
-//! Fields that a version does not know are ignored and fields that are absent take their default, so either side
-//! may be newer than the other. JSON that only passes through (arguments, results, status values) stays raw text.
+//! Fields that a version does not know are ignored and optional ones that are absent take their default, so either
+//! side may be newer than the other. JSON that only passes through (arguments, results, status values) stays raw text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+pub mod binary;
+
+pub use binary::{Disconnect, Level, Log, Status, Transmit};
 
 /// Opens the channel: what the daemon speaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +39,8 @@ pub struct Welcome {
     pub sdk: String,
 }
 
-/// Runs a module. The frame's `module` is the handle that names it until it stops or fails.
+/// Runs a module. The frame's `module` is the handle that names it until it stops or fails; a channel never uses a
+/// handle twice.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Start {
     /// The module's id (`mod-…`).
@@ -48,7 +52,7 @@ pub struct Start {
     /// The system of a logic module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
-    /// The state of the link at this moment; absent for logic modules.
+    /// The link, if it is up at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkUp>,
 }
@@ -76,7 +80,8 @@ pub struct Settings {
 /// The link is up. A make-break link counts as up while the device can be reached when needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkUp {
-    /// Counts the connections of this module since the daemon started, from 1.
+    /// Counts the connections of this module since the daemon started, from 1. [`Transmit`] and [`Disconnect`] name
+    /// it, so that what was meant for a connection that is gone never reaches the next one.
     pub connection: u64,
 }
 
@@ -192,105 +197,4 @@ pub struct StatusOf {
     pub index: u32,
     /// Status key.
     pub key: String,
-}
-
-/// A status value: `u16` length of the key, the key, then the JSON text of the value. No text removes the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status<'a> {
-    /// The key.
-    pub key: &'a str,
-    /// JSON text; empty to remove the key.
-    pub value: &'a str,
-}
-
-impl<'a> Status<'a> {
-    /// Appends the payload to `out`. A key over 65 535 bytes is cut at a character.
-    pub fn write(&self, out: &mut BytesMut) {
-        let mut end = self.key.len().min(usize::from(u16::MAX));
-        while !self.key.is_char_boundary(end) {
-            end -= 1;
-        }
-        out.put_u16_le(end as u16);
-        out.put_slice(self.key.as_bytes().get(..end).unwrap_or_default());
-        out.put_slice(self.value.as_bytes());
-    }
-
-    /// Reads a payload; `None` if it is malformed. The value is not checked to be JSON.
-    pub fn read(payload: &'a [u8]) -> Option<Status<'a>> {
-        let (length, rest) = payload.split_at_checked(2)?;
-        let length = usize::from(u16::from_le_bytes(length.try_into().ok()?));
-        let (key, value) = rest.split_at_checked(length)?;
-        Some(Status { key: std::str::from_utf8(key).ok()?, value: std::str::from_utf8(value).ok()? })
-    }
-}
-
-/// Severity of a log line; the numbers are those of the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[repr(u8)]
-pub enum Level {
-    /// Every step.
-    Trace = 0,
-    /// For whoever mends the driver.
-    Debug = 1,
-    /// What happened.
-    Info = 2,
-    /// Unusual, and fine.
-    Notice = 3,
-    /// Something is wrong and was coped with.
-    Warn = 4,
-    /// Something failed.
-    Error = 5,
-    /// The module cannot go on.
-    Fatal = 6,
-}
-
-impl Level {
-    /// The level's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Notice => "notice",
-            Level::Warn => "warn",
-            Level::Error => "error",
-            Level::Fatal => "fatal",
-        }
-    }
-
-    fn from_number(number: u8) -> Level {
-        match number {
-            0 => Level::Trace,
-            1 => Level::Debug,
-            2 => Level::Info,
-            3 => Level::Notice,
-            4 => Level::Warn,
-            5 => Level::Error,
-            _ => Level::Fatal,
-        }
-    }
-}
-
-/// A log line: one byte of level, then UTF-8 text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log<'a> {
-    /// Severity.
-    pub level: Level,
-    /// The text; may hold several lines.
-    pub text: &'a str,
-}
-
-impl<'a> Log<'a> {
-    /// Appends the payload to `out`.
-    pub fn write(&self, out: &mut BytesMut) {
-        out.put_u8(self.level as u8);
-        out.put_slice(self.text.as_bytes());
-    }
-
-    /// Reads a payload; `None` if it is malformed.
-    pub fn read(payload: &'a [u8]) -> Option<Log<'a>> {
-        let (level, text) = payload.split_first()?;
-        Some(Log { level: Level::from_number(*level), text: std::str::from_utf8(text).ok()? })
-    }
 }
