@@ -73,6 +73,8 @@ impl Resource for Driver {
         "ignore_connected",
         "isolation",
     ];
+    const REQUIRED: &'static [&'static str] =
+        &["name", "module_name", "file_name", "commit", "repository_id", "role"];
 
     fn id(&self) -> &str {
         &self.id

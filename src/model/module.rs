@@ -75,6 +75,7 @@ impl Resource for Module {
         "launch_on_execute",
         "emulated",
     ];
+    const REQUIRED: &'static [&'static str] = &["driver_id"];
 
     fn id(&self) -> &str {
         &self.id

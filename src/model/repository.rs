@@ -60,6 +60,7 @@ impl Resource for Repository {
         "repo_type",
         "root_path",
     ];
+    const REQUIRED: &'static [&'static str] = &["name", "folder_name", "uri"];
 
     fn id(&self) -> &str {
         &self.id

@@ -41,6 +41,7 @@ impl Resource for Settings {
     const KIND: Kind = Kind::Settings;
     const PREFIX: &'static str = "sets";
     const WRITABLE: &'static [&'static str] = &["parent_id", "encryption_level", "settings_string"];
+    const REQUIRED: &'static [&'static str] = &["parent_id"];
 
     fn id(&self) -> &str {
         &self.id

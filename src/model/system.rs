@@ -86,6 +86,7 @@ impl Resource for System {
         "modules",
         "orientation",
     ];
+    const REQUIRED: &'static [&'static str] = &["name"];
 
     fn id(&self) -> &str {
         &self.id

@@ -58,6 +58,7 @@ impl Resource for Zone {
         "images",
         "parent_id",
     ];
+    const REQUIRED: &'static [&'static str] = &["name"];
 
     fn id(&self) -> &str {
         &self.id
