@@ -6,6 +6,7 @@
 //! api            the control API: auth, resources, exec, live state
 //! runtime        reconciler, supervisor, status table
 //! repositories   git, builds, artifacts      connections   links to devices      store   desired state
+//! secrets        what must not be read at rest or in logs
 //! model          what users configure: data and rules, no I/O
 //! ```
 #![forbid(unsafe_code)]
@@ -15,4 +16,5 @@ pub mod connections;
 pub mod model;
 pub mod repositories;
 pub mod runtime;
+pub mod secrets;
 pub mod store;
