@@ -1,0 +1,212 @@
+//! The status of a module, key → JSON text, and those who follow it.
+//!
+//! A value lives as long as the instance of the module that set it: what a stopped module once said is no truth.
+//!
+//! Publication, per key:
+//!
+//! ```text
+//!            change: publish now                    change: keep the newest
+//!   ┌──────┐ ───────────────────▶ ┌─────────────┐ ─────────────────────────▶ ┌──────┐
+//!   │ idle │                      │ in window   │                            │ late │
+//!   └──────┘ ◀─────────────────── └─────────────┘ ◀───────────────────────── └──────┘
+//!                window is over                     window is over: publish
+//! ```
+//!
+//! Followers are called with the board locked, so that what they see is in order and ends with the last value; they
+//! must not block and must not call back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::subscriptions::Sink;
+
+/// The key that the runtime itself sets: whether the device can be reached.
+pub(crate) const CONNECTED: &str = "connected";
+
+/// The status of one module.
+#[derive(Default)]
+pub(crate) struct Board(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    values: Vec<Value>,
+    followers: Option<Box<HashMap<Arc<str>, Vec<Follower>>>>,
+    live: bool,
+}
+
+struct Value {
+    key: Arc<str>,
+    text: Option<Arc<str>>,
+    published: Option<Instant>,
+    late: bool,
+}
+
+struct Follower {
+    id: u64,
+    token: u64,
+    sink: Arc<dyn Sink>,
+}
+
+/// Publishes late values. One task serves all boards.
+#[derive(Clone, Debug)]
+pub(crate) struct Publisher {
+    window: Duration,
+    queue: mpsc::UnboundedSender<Due>,
+}
+
+#[derive(Debug)]
+struct Due {
+    at: Instant,
+    board: Arc<Board>,
+    key: Arc<str>,
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Board")
+    }
+}
+
+impl Publisher {
+    /// A publisher, and the work that its task has to do.
+    pub(crate) fn new(window: Duration) -> (Publisher, impl Future<Output = ()> + Send + 'static) {
+        let (queue, mut due) = mpsc::unbounded_channel::<Due>();
+        let run = async move {
+            while let Some(Due { at, board, key }) = due.recv().await {
+                tokio::time::sleep_until(at).await;
+                board.publish(&key);
+            }
+        };
+        (Publisher { window, queue }, run)
+    }
+}
+
+impl Board {
+    /// Sets a value, or removes it. Returns whether that changed anything.
+    pub(crate) fn set(self: &Arc<Self>, publisher: &Publisher, key: &str, text: Option<&str>) -> bool {
+        let mut state = self.0.lock();
+        let State { values, followers, .. } = &mut *state;
+        let position = values.iter().position(|value| &*value.key == key);
+        let value = match position.and_then(|at| values.get_mut(at)) {
+            Some(value) if value.text.as_deref() == text => return false,
+            Some(value) => value,
+            None if text.is_none() => return false,
+            None => {
+                values.push(Value { key: Arc::from(key), text: None, published: None, late: false });
+                match values.last_mut() {
+                    Some(value) => value,
+                    None => return false,
+                }
+            }
+        };
+        value.text = text.map(Arc::from);
+        if let Some(followers) = followers.as_ref().and_then(|all| all.get(key)) {
+            let now = Instant::now();
+            let open = value.published.map(|at| at + publisher.window).filter(|end| *end > now);
+            match open {
+                _ if value.late => {}
+                Some(end) => self.later(publisher, value, end),
+                None => value.publish(now, followers),
+            }
+        }
+        if text.is_none() {
+            values.retain(|value| value.text.is_some() || value.late);
+        }
+        true
+    }
+
+    fn later(self: &Arc<Self>, publisher: &Publisher, value: &mut Value, at: Instant) {
+        let due = Due { at, board: self.clone(), key: value.key.clone() };
+        value.late = publisher.queue.send(due).is_ok();
+    }
+
+    fn publish(&self, key: &str) {
+        let mut state = self.0.lock();
+        let State { values, followers, .. } = &mut *state;
+        let Some(value) = values.iter_mut().find(|value| &*value.key == key) else { return };
+        value.late = false;
+        if let Some(followers) = followers.as_ref().and_then(|all| all.get(key)) {
+            value.publish(Instant::now(), followers);
+        }
+        values.retain(|value| value.text.is_some() || value.late);
+    }
+
+    /// Removes every value but `connected`. Followers hear of it at the end of the window, so that an instance that
+    /// takes over at once replaces the values without a gap.
+    pub(crate) fn clear(self: &Arc<Self>, publisher: &Publisher) {
+        let mut state = self.0.lock();
+        let State { values, followers, .. } = &mut *state;
+        let end = Instant::now() + publisher.window;
+        for value in values.iter_mut().filter(|value| &*value.key != CONNECTED) {
+            value.text = None;
+            if !value.late && followers.as_ref().is_some_and(|all| all.contains_key(&value.key)) {
+                self.later(publisher, value, end);
+            }
+        }
+        values.retain(|value| value.text.is_some() || value.late);
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<str>> {
+        let state = self.0.lock();
+        state.values.iter().find(|value| &*value.key == key)?.text.clone()
+    }
+
+    pub(crate) fn all(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        let state = self.0.lock();
+        let mut all: Vec<_> =
+            state.values.iter().filter_map(|value| Some((value.key.clone(), value.text.clone()?))).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
+    /// Adds a follower of `key` and gives it the current value; if there is none, only when `always`.
+    pub(crate) fn follow(&self, id: u64, key: &Arc<str>, token: u64, sink: Arc<dyn Sink>, always: bool) {
+        let mut state = self.0.lock();
+        let current =
+            state.values.iter().find(|value| value.key == *key).and_then(|value| value.text.clone());
+        if always || current.is_some() {
+            sink.changed(token, current);
+        }
+        let followers = state.followers.get_or_insert_default();
+        followers.entry(key.clone()).or_default().push(Follower { id, token, sink });
+    }
+
+    pub(crate) fn unfollow(&self, id: u64, key: &str) {
+        let mut state = self.0.lock();
+        let Some(all) = &mut state.followers else { return };
+        if let Some(followers) = all.get_mut(key) {
+            followers.retain(|follower| follower.id != id);
+            if followers.is_empty() {
+                all.remove(key);
+            }
+        }
+        if all.is_empty() {
+            state.followers = None;
+        }
+    }
+
+    /// Says whether a module exists that this board belongs to.
+    pub(crate) fn set_live(&self, live: bool) {
+        self.0.lock().live = live;
+    }
+
+    /// Nobody needs this board: neither a module nor a follower.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.0.lock();
+        !state.live && state.followers.is_none()
+    }
+}
+
+impl Value {
+    fn publish(&mut self, now: Instant, followers: &[Follower]) {
+        self.published = Some(now);
+        for follower in followers {
+            follower.sink.changed(follower.token, self.text.clone());
+        }
+    }
+}
