@@ -8,6 +8,7 @@ pub mod id;
 pub mod module;
 pub mod patch;
 pub mod repository;
+pub mod sealed;
 pub mod settings;
 pub mod system;
 pub mod zone;
