@@ -12,9 +12,11 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod config;
 pub mod connections;
 pub mod model;
 pub mod repositories;
 pub mod runtime;
 pub mod secrets;
+pub mod site;
 pub mod store;
