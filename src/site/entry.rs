@@ -10,7 +10,7 @@ use toml::{
 
 use crate::{
     config::Located,
-    model::{Resource, settings::Level},
+    model::{self, Resource, settings::Level},
 };
 
 /// The fields that carry settings, and their level.
@@ -114,7 +114,8 @@ impl<'a> Entry<'a> {
         Ok(found)
     }
 
-    /// The resource: `presets`, over them what the entry says, then `finish`, then the model's rules.
+    /// The resource: `presets` (defaults and resolved references), over them what the entry says, then `finish`,
+    /// then the model's rules.
     pub(super) fn resource<R: Resource>(
         &self,
         shape: &Shape,
@@ -141,22 +142,28 @@ impl<'a> Entry<'a> {
             if !R::WRITABLE.contains(&field) || shape.own.contains(&field) {
                 continue;
             }
-            let value = self.json(value)?;
-            // By itself first, so that an error is this field's.
-            let alone = Value::Object(Map::from_iter([(field.to_owned(), value.clone())]));
-            if let Err(cause) = serde_json::from_value::<R>(alone) {
-                return Err(self.refuse(field, format!("`{field}`: {cause}")));
-            }
-            body.insert(field.to_owned(), value);
+            body.insert(field.to_owned(), self.json(value)?);
         }
-        let mut resource: R = serde_json::from_value(Value::Object(body))
-            .map_err(|cause| self.refuse("", format!("`{}`: {cause}", self.name)))?;
+        let mut resource: R = model::patch(None, &body).map_err(|error| self.failed(error))?;
         finish(&mut resource);
         resource.normalize();
         match resource.validate().first() {
             None => Ok(resource),
             Some(failure) => {
                 Err(self.refuse(&failure.field, format!("`{}` {}", failure.field, failure.reason)))
+            }
+        }
+    }
+
+    fn failed(&self, error: model::patch::Error) -> Located {
+        match error {
+            model::patch::Error::Type { field, detail } => {
+                self.refuse(&field, format!("`{field}`: {detail}"))
+            }
+            model::patch::Error::Invalid(failures) => {
+                let fields: Vec<String> =
+                    failures.into_iter().map(|failure| format!("`{}`", failure.field)).collect();
+                self.refuse("", format!("`{}` lacks {}", self.name, fields.join(", ")))
             }
         }
     }

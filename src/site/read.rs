@@ -118,12 +118,10 @@ fn driver(entry: &Entry<'_>, id: &str, repositories: &Section<'_>, now: i64) -> 
             })?
         }
     };
-    let presets = object(json!({ "name": entry.name, "commit": "HEAD" }));
-    entry.resource(&DRIVER, presets, |driver: &mut Driver| {
-        driver.repository_id = repository;
-        driver.role = role;
-        driver.stamp(id.into(), now, now);
-    })
+    let presets = object(json!({
+        "name": entry.name, "commit": "HEAD", "repository_id": repository, "role": role,
+    }));
+    entry.resource(&DRIVER, presets, |driver: &mut Driver| driver.stamp(id.into(), now, now))
 }
 
 fn zone(entry: &Entry<'_>, id: &str, zones: &Section<'_>, now: i64) -> Result<Zone, Located> {
@@ -131,10 +129,8 @@ fn zone(entry: &Entry<'_>, id: &str, zones: &Section<'_>, now: i64) -> Result<Zo
         true => Some(zones.reference(entry, "parent")?),
         false => None,
     };
-    entry.resource(&ZONE, object(json!({ "name": entry.name })), |zone: &mut Zone| {
-        zone.parent_id = parent;
-        zone.stamp(id.into(), now, now);
-    })
+    let presets = object(json!({ "name": entry.name, "parent_id": parent }));
+    entry.resource(&ZONE, presets, |zone: &mut Zone| zone.stamp(id.into(), now, now))
 }
 
 fn system(
@@ -145,11 +141,8 @@ fn system(
     now: i64,
 ) -> Result<System, Located> {
     let (zones, modules) = (zones.references(entry, "zones")?, modules.references(entry, "modules")?);
-    entry.resource(&SYSTEM, object(json!({ "name": entry.name })), |system: &mut System| {
-        system.zones = zones;
-        system.modules = modules;
-        system.stamp(id.into(), now, now);
-    })
+    let presets = object(json!({ "name": entry.name, "zones": zones, "modules": modules }));
+    entry.resource(&SYSTEM, presets, |system: &mut System| system.stamp(id.into(), now, now))
 }
 
 fn module(
@@ -172,9 +165,8 @@ fn module(
         }
         _ => None,
     };
-    entry.resource(&MODULE, object(json!({ "running": true })), |module: &mut Module| {
-        module.driver_id = driver_id;
-        module.control_system_id = home;
+    let presets = object(json!({ "running": true, "driver_id": driver_id, "control_system_id": home }));
+    entry.resource(&MODULE, presets, |module: &mut Module| {
         module.name = name;
         module.role = role;
         module.stamp(id.into(), now, now);
