@@ -1,9 +1,10 @@
 //! What must not be read by whoever sees a log, a database file or a screen.
 //!
 //! - [`Secret`]: text that prints as `***`.
-//! - [`Vault`]: seals text at rest.
+//! - [`Vault`]: seals text at rest; [`fields`] says which.
 //! - [`key`]: API keys, of which only a hash is stored.
 
+pub mod fields;
 pub mod key;
 mod secret;
 mod vault;
