@@ -9,7 +9,7 @@
 //! secrets        what must not be read at rest or in logs
 //! model          what users configure: data and rules, no I/O
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod api;
 pub mod config;
@@ -20,3 +20,4 @@ pub mod runtime;
 pub mod secrets;
 pub mod site;
 pub mod store;
+pub mod tls;

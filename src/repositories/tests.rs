@@ -1,0 +1,1 @@
+//! Tests of the handle as a whole.
