@@ -5,9 +5,12 @@
 
 pub mod driver;
 pub mod id;
+pub mod merge;
 pub mod module;
+mod number;
 pub mod patch;
 pub mod repository;
+pub mod rules;
 pub mod sealed;
 pub mod settings;
 pub mod system;

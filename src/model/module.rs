@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Kind, Resource};
+use super::rules::{ALERT_LEVELS, Failures, INVALID_URI, is_host, is_port, is_uri, trim, trim_option};
+use super::{Driver, Failure, INVALID, Kind, Resource, Role};
 
 /// An instance of a driver, with its own address and settings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Module {
     /// `mod-…`.
@@ -30,8 +31,9 @@ pub struct Module {
     /// Overrides `name` in its systems.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom_name: Option<String>,
-    /// Copied from the driver.
-    pub role: super::Role,
+    /// Copied from the driver, see [`Module::adopt`].
+    pub role: Role,
+    /// One of [`ALERT_LEVELS`]; none: the driver's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert_level: Option<String>,
     /// As stored; the live truth is the runtime's.
@@ -39,9 +41,13 @@ pub struct Module {
     /// Should it run?
     pub running: bool,
     pub notes: String,
+    /// Its connection says nothing about its health.
     pub ignore_connected: bool,
+    /// Starting or stopping its system leaves it alone.
     pub ignore_startstop: bool,
+    /// Set by the daemon.
     pub has_runtime_error: bool,
+    /// Unix seconds. Set by the daemon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_timestamp: Option<i64>,
     pub launch_on_execute: bool,
@@ -51,6 +57,38 @@ pub struct Module {
     pub created_at: i64,
     /// Unix seconds.
     pub updated_at: i64,
+}
+
+impl Default for Module {
+    fn default() -> Self {
+        Module {
+            id: String::new(),
+            driver_id: String::new(),
+            control_system_id: None,
+            edge_id: None,
+            ip: String::new(),
+            port: 0,
+            tls: false,
+            udp: false,
+            makebreak: false,
+            uri: String::new(),
+            name: String::new(),
+            custom_name: None,
+            role: Role::default(),
+            alert_level: None,
+            connected: true,
+            running: false,
+            notes: String::new(),
+            ignore_connected: false,
+            ignore_startstop: false,
+            has_runtime_error: false,
+            error_timestamp: None,
+            launch_on_execute: false,
+            emulated: false,
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
 }
 
 impl Resource for Module {
@@ -87,7 +125,98 @@ impl Resource for Module {
         self.updated_at = updated_at;
     }
 
+    /// Derives what its role says; [`Module::adopt`] the driver before.
+    fn normalize(&mut self) {
+        trim(&mut self.driver_id);
+        trim(&mut self.ip);
+        if let Some(address) = self.ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')) {
+            self.ip = address.to_owned();
+        }
+        trim(&mut self.uri);
+        for text in
+            [&mut self.control_system_id, &mut self.edge_id, &mut self.custom_name, &mut self.alert_level]
+        {
+            trim_option(text);
+        }
+        match self.role {
+            Role::Ssh | Role::Device if self.udp => self.tls = false,
+            Role::Ssh | Role::Device => {}
+            Role::Service | Role::Websocket => {
+                self.udp = false;
+                let scheme = self.uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+                self.tls = matches!(scheme.as_deref(), Some("https" | "wss"));
+            }
+            Role::Logic => {
+                self.tls = false;
+                self.udp = false;
+                self.connected = true;
+            }
+        }
+    }
+
+    /// By its role; [`Module::adopt`] the driver before.
     fn validate(&self) -> Vec<Failure> {
-        Vec::new()
+        let mut failures = Failures::default();
+        failures.required("driver_id", &self.driver_id);
+        if let Some(level) = &self.alert_level {
+            failures.one_of("alert_level", level, &ALERT_LEVELS);
+        }
+        match self.role {
+            Role::Ssh | Role::Device => self.validate_address(&mut failures),
+            Role::Service | Role::Websocket => self.validate_uri(&mut failures),
+            Role::Logic => {}
+        }
+        if self.role == Role::Logic {
+            let (system, edge) = (self.control_system_id.is_some(), self.edge_id.is_none());
+            failures.check(system, "control_system", "must be associated for logic modules");
+            failures.check(edge, "edge", "logic module cannot be allocated to an edge");
+        } else {
+            let system = self.control_system_id.is_none();
+            failures.check(system, "control_system", "should not be associated for Device modules");
+        }
+        failures.into_vec()
+    }
+}
+
+impl Module {
+    /// Takes over what is the driver's: the name and the role.
+    pub fn adopt(&mut self, driver: &Driver) {
+        self.driver_id.clone_from(&driver.id);
+        self.name.clone_from(&driver.module_name);
+        self.role = driver.role;
+    }
+
+    /// The name it is found by in its systems.
+    pub fn resolved_name(&self) -> &str {
+        match self.custom_name.as_deref().map(str::trim) {
+            None | Some("") => &self.name,
+            Some(name) => name,
+        }
+    }
+
+    /// What is wrong with the documents it refers to: those of `driver_id` and `control_system_id` must exist.
+    pub fn validate_references(&self, driver_exists: bool, system_exists: bool) -> Vec<Failure> {
+        let mut failures = Failures::default();
+        failures.check(driver_exists || self.driver_id.is_empty(), "driver_id", INVALID);
+        failures.check(system_exists || self.control_system_id.is_none(), "control_system", INVALID);
+        failures.into_vec()
+    }
+
+    /// A module that is emulated needs no address; one that is given must make sense all the same.
+    fn validate_address(&self, failures: &mut Failures) {
+        if self.ip.is_empty() {
+            failures.check(self.emulated, "ip", "cannot be blank");
+        } else if !is_host(&self.ip) {
+            failures.add("ip", "address, hostname or port are invalid");
+        }
+        failures.check(is_port(self.port) || (self.emulated && self.port == 0), "port", INVALID);
+    }
+
+    fn validate_uri(&self, failures: &mut Failures) {
+        if self.uri.is_empty() {
+            failures.check(self.emulated, "uri", "not present");
+        } else {
+            failures.check(is_uri(&self.uri), "uri", INVALID_URI);
+        }
     }
 }
