@@ -11,7 +11,6 @@ mod number;
 pub mod patch;
 pub mod repository;
 pub mod rules;
-pub mod sealed;
 pub mod settings;
 pub mod system;
 pub mod zone;
@@ -125,3 +124,6 @@ impl Failure {
         Failure { field: field.into(), reason: reason.into() }
     }
 }
+
+#[cfg(test)]
+mod tests;

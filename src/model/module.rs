@@ -129,7 +129,10 @@ impl Resource for Module {
     fn normalize(&mut self) {
         trim(&mut self.driver_id);
         trim(&mut self.ip);
-        if let Some(address) = self.ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')) {
+        // An IPv6 address as URLs have it.
+        if let Some(address) = self.ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'))
+            && address.contains(':')
+        {
             self.ip = address.to_owned();
         }
         trim(&mut self.uri);

@@ -158,11 +158,11 @@ fn is_folder_name(name: &str) -> bool {
 
 /// Is it something that git clones from: a URL, a path from the root, or `user@host:path`?
 fn is_repository_uri(uri: &str) -> bool {
-    if uri.starts_with('/') || super::rules::is_uri(uri) {
-        return true;
-    }
     if let Some(path) = uri.strip_prefix("file://") {
         return path.starts_with('/');
+    }
+    if uri.starts_with('/') || super::rules::is_uri(uri) {
+        return true;
     }
     let Some((login, path)) = uri.split_once(':') else { return false };
     let host = login.rsplit_once('@').map_or(login, |(_, host)| host);
