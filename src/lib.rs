@@ -12,8 +12,10 @@
 #![deny(unsafe_code)]
 
 pub mod api;
+pub mod client;
 pub mod config;
 pub mod connections;
+pub mod daemon;
 pub mod model;
 pub mod repositories;
 pub mod runtime;

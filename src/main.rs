@@ -3,7 +3,12 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use headend::config::{Config, Overrides};
+use headend::{
+    client::{self, Access},
+    config::{Config, Overrides},
+    daemon,
+    secrets::Secret,
+};
 
 #[derive(Parser)]
 #[command(name = "headend", version, about = "Driver runtime for buildings, AV racks and IoT sites")]
@@ -16,6 +21,45 @@ struct Arguments {
 enum Command {
     /// Runs the daemon.
     Serve(Serve),
+    /// Shows what runs: everything, a system, or a module with its status.
+    Status {
+        /// A system's name or id, then perhaps one of its modules; or a module's id.
+        #[arg(value_name = "SYSTEM [MODULE]")]
+        target: Vec<String>,
+        #[command(flatten)]
+        client: Client,
+    },
+    /// Calls a function: headend exec Boardroom Display_1 power true
+    Exec {
+        /// Arguments are JSON, or bare words.
+        #[arg(
+            value_name = "SYSTEM MODULE FUNCTION [ARGUMENT]...",
+            required = true,
+            allow_negative_numbers = true
+        )]
+        words: Vec<String>,
+        #[command(flatten)]
+        client: Client,
+    },
+    /// Follows status values until interrupted: headend watch Boardroom Display_1 power
+    Watch {
+        /// Without a key, all of them.
+        #[arg(value_name = "SYSTEM [MODULE [KEY]...]", required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        client: Client,
+    },
+    /// Shows a module's log.
+    Logs {
+        /// A system and one of its modules, or a module's id.
+        #[arg(value_name = "SYSTEM MODULE", required = true)]
+        target: Vec<String>,
+        /// Goes on with new lines until interrupted.
+        #[arg(long, short)]
+        follow: bool,
+        #[command(flatten)]
+        client: Client,
+    },
 }
 
 #[derive(clap::Args)]
@@ -31,9 +75,26 @@ struct Serve {
     listen: Option<String>,
 }
 
+#[derive(clap::Args)]
+struct Client {
+    /// The daemon to talk to; http://127.0.0.1:8090 unless ~/.config/headend/client.toml says otherwise.
+    #[arg(long, value_name = "URL", env = "HEADEND_URL")]
+    url: Option<String>,
+    /// An API key.
+    #[arg(long, value_name = "KEY", env = "HEADEND_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// Prints JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve(arguments),
+        Command::Status { target, client } => talk(client, client::Command::Status { target }),
+        Command::Exec { words, client } => talk(client, client::Command::Exec { words }),
+        Command::Watch { words, client } => talk(client, client::Command::Watch { words }),
+        Command::Logs { target, follow, client } => talk(client, client::Command::Logs { target, follow }),
     }
 }
 
@@ -41,11 +102,36 @@ fn serve(arguments: Serve) -> ExitCode {
     let overrides = Overrides::environment(std::env::vars())
         .flag("--data", "data", "dir", arguments.data)
         .flag("--listen", "server", "listen", arguments.listen);
-    match Config::load(arguments.config.as_deref(), &overrides) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("headend: {error}");
-            ExitCode::from(2)
-        }
+    let config = match Config::load(arguments.config.as_deref(), &overrides) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, 2),
+    };
+    let preset = std::env::var("HEADEND_ADMIN_KEY").ok().map(Secret::new);
+    match daemon::run(config, preset) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.code()),
     }
+}
+
+fn talk(client: Client, command: client::Command) -> ExitCode {
+    let home = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")));
+    let file = home.map(|home| home.join("headend/client.toml"));
+    let given = client::Given { url: client.url, key: client.key.map(Secret::new) };
+    let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let threads = match threads {
+        Ok(threads) => threads,
+        Err(error) => return fail(&error, 1),
+    };
+    let done = Access::new(given, file.as_deref())
+        .and_then(|access| threads.block_on(client::run(access, command, client.json)));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.code()),
+    }
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    eprintln!("headend: {error}");
+    ExitCode::from(code)
 }

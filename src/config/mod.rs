@@ -19,6 +19,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::{connections, repositories, runtime};
+
 /// Everything that `config.example.toml` shows, with its defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +29,9 @@ pub struct Config {
     pub data: Data,
     pub log: Log,
     pub site: Site,
+    pub connections: connections::Options,
+    pub builds: repositories::Options,
+    pub drivers: runtime::Options,
 }
 
 /// The control API's socket, and the process.

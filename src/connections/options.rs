@@ -1,9 +1,9 @@
 //! Every time-out, limit and back-off of this component. Explained at more length in `docs/connections.md`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-#[derive(Deserialize, Clone, Debug, PartialEq)]
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// An attempt, name resolution included, is given up after this long.

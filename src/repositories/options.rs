@@ -1,9 +1,9 @@
 //! Every limit of this component, in one table.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Options of repositories and builds.
-#[derive(Deserialize, Clone, Debug)]
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Longest a fetch or a listing of a remote may take in all, milliseconds.
