@@ -1,50 +1,63 @@
-//! The handle of a link. NOT CONNECTED YET: this build has the signatures only, and refuses every transmit.
+//! The handle of a link: orders for its task, and the short way to the wire.
 
-use super::{Error, Failure, Hub, Reason, Sink, State, Target};
+use super::{Error, Hub, Sink, State, Target, shared::Shared, task::Life};
 use bytes::Bytes;
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 /// Told once what became of a transmit: `Ok` when the operating system has taken all of its bytes.
 /// Called on the transmitting thread or on the link's task: must not block.
 pub type Receipt = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
-/// Cheap to clone; every call returns at once except `close`.
+/// Cheap to clone; the link is closed with its last clone. Every call but `close` returns at once.
 #[derive(Clone)]
-pub struct Link {
-    target: Arc<Target>,
+pub struct Link(Arc<Handle>);
+
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.order_close();
+    }
 }
 
 impl Link {
     pub(super) fn open<S: Sink>(hub: Arc<Hub>, target: Target, sink: S) -> Self {
-        let link = Self { target: Arc::new(target) };
-        let state = link.state();
-        hub.counters.enter(&state);
-        sink.state(&state);
-        link
+        let shared = Arc::new(Shared::new(hub, target));
+        tokio::spawn(Life::new(shared.clone(), sink).run());
+        Self(Arc::new(Handle(shared)))
     }
 
     /// Sends `bytes` after everything transmitted before. Never waits: what the wire does not take at once is queued, up to
-    /// `queue_bytes`. Keep-open links that are not up refuse; make-break links connect first.
-    pub fn transmit(&self, _bytes: Bytes, receipt: Option<Receipt>) {
-        if let Some(receipt) = receipt {
-            receipt(Err(Error::Closed { address: self.target.address.to_string() }));
-        }
+    /// `queue_bytes`. Keep-open links that are not up refuse; make-break links connect first. The receipt is always called.
+    pub fn transmit(&self, bytes: Bytes, receipt: Option<Receipt>) {
+        self.0.0.transmit(bytes, receipt);
     }
 
-    /// Nothing if the target is equal. Otherwise the connection is dropped and the new address tried at once.
-    pub fn retarget(&self, _target: Target) {}
+    /// Nothing if the target is equal. With another address the connection is dropped, what waits to be sent is answered,
+    /// and the new address is tried at once; with another mode only, the connection stays.
+    pub fn retarget(&self, target: Target) {
+        self.0.0.retarget(target);
+    }
 
-    /// Somebody wants the device now: tries at once unless the link is up or an attempt is under way.
-    pub fn attempt(&self) {}
+    /// Somebody wants the device now: tries at once (at most every `asked_min_ms`), unless the link is up or an attempt is
+    /// under way. Also connects a make-break link that has nothing to send.
+    pub fn attempt(&self) {
+        self.0.0.attempt();
+    }
 
-    /// Drops the connection and reconnects the normal way, after a short delay: the driver has lost its way in the protocol.
-    pub fn disconnect(&self, _reason: &str) {}
+    /// Drops the connection, if there is one, and reconnects the normal way, after a pause: the driver has lost its way in
+    /// the protocol. `reason` is for people. A make-break link becomes idle.
+    pub fn disconnect(&self, reason: &str) {
+        self.0.0.disconnect(reason);
+    }
 
     pub fn state(&self) -> State {
-        let failure = Failure::new(Reason::Stopped, "links are not built into this version yet");
-        State::down(&failure, 0, SystemTime::UNIX_EPOCH, None)
+        self.0.0.state()
     }
 
     /// When this returns the socket is closed, every receipt answered, and the sink dropped.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.0.0.order_close();
+        self.0.0.wait_finished().await;
+    }
 }

@@ -1,30 +1,82 @@
-//! Links to devices: connecting, detecting loss, recovery.
+//! Links to devices: connecting, detecting loss, recovery. Knows nothing of modules or drivers.
+//!
+//! A [`Link`] connects to a [`Target`] and hands what it receives, and its [`State`], to a [`Sink`]. One task per link owns
+//! its state; handles leave orders and write to the socket directly while nothing is queued.
+//!
+//! ```text
+//! KEEP-OPEN            open, other address                        MAKE-BREAK         open, other address
+//!                              │                                                           │
+//!                              ▼                                                           ▼
+//!                         Connecting ─── failed ──┐             ┌──────────────────────▶ Idle ◀──────────────┐
+//!                              │                  │             │                          │ something to    │
+//!                     connected│                  ▼             │                          │ send, or asked  │
+//!                              ▼     lost        Down           │ unused for `hold`,       ▼                 │
+//!                              Up ─────────────▶ (back-off:     │ closed by the peer   (connecting)          │
+//!                              ▲                 a ticket of    │ with nothing queued      │ connected       │
+//!                              │   retried       the ration)    └───────────────────────── Up                │
+//!                              └──────────────────┘                                        │ failed, lost    │
+//!                                its turn, or asked                                        ▼    connected    │
+//!                                                                                         Down ─▶ Up ────────┘
+//!                                                                               (until there is something to send, or asked)
+//! ```
+//!
+//! - A link that is retried stays `Down` until it is `Up`, so that its reason can be read meanwhile. Every state other than
+//!   `Up` means that the connection there was is gone.
+//! - A make-break link that is down is *not* probed in the background: many of the devices this mode is for count, log, or
+//!   show every connection. It stays `Down` until the next transmit or [`Link::attempt`] connects, which is tried at once.
+//! - Retries take turns in the [`ration`]. First attempts, and attempts that were asked for, do not wait for it; a gate bounds
+//!   how many of them are under way.
+//! - Everything received on a connection is delivered, in order, before the state that ends it.
+//! - Every receipt is answered exactly once; those in flight when the connection ends, at once.
+//! - An idle link holds no buffer and no timer.
+//!
+//! Another kind of connection is another [`Address`], another way to [`dial`], and halves for [`wire`]; it must pass the
+//! contract in `tests/`.
 
+mod buffers;
 mod counters;
+mod dial;
 mod error;
+mod journal;
+mod line;
 mod link;
 mod options;
+mod outbox;
+mod ration;
+mod resolve;
+mod shared;
 mod state;
 mod target;
+mod task;
+mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub use counters::Snapshot;
 pub use error::Error;
 pub use link::{Link, Receipt};
 pub use options::Options;
+pub use resolve::Resolve;
 pub use state::{Failure, Reason, State};
 pub use target::{Address, Mode, Target};
 
 use counters::Counters;
 use std::{borrow::Cow, future::Future, sync::Arc};
+use tokio::sync::Semaphore;
 
 /// Opens links and holds what they share: the retry budget, the resolver, read buffers, counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Connections(Arc<Hub>);
 
 struct Hub {
-    #[allow(dead_code)]
     options: Options,
     counters: Counters,
+    ration: ration::Handle,
+    /// Attempts under way that did not wait for the ration.
+    gate: Arc<Semaphore>,
+    resolver: Box<dyn Resolve>,
+    buffers: buffers::Pool,
 }
 
 /// Where a link delivers to. Only the link's own task calls it, so its calls never overlap; none of them after
@@ -47,7 +99,20 @@ pub trait Sink: Send + Sync + 'static {
 impl Connections {
     /// Within a tokio runtime.
     pub fn new(options: Options) -> Self {
-        Self(Arc::new(Hub { options, counters: Counters::default() }))
+        let resolver = resolve::System::new(options.dns_concurrency);
+        Self::with_resolver(options, resolver)
+    }
+
+    /// As `new`, with another idea of what names mean.
+    pub fn with_resolver(options: Options, resolver: impl Resolve + 'static) -> Self {
+        Self(Arc::new(Hub {
+            counters: Counters::default(),
+            ration: ration::Handle::start(&options),
+            gate: Arc::new(Semaphore::new(options.first_attempts.max(1))),
+            resolver: Box::new(resolver),
+            buffers: buffers::Pool::new(options.read_bytes),
+            options,
+        }))
     }
 
     /// Starts to connect at once (make-break: when there is something to send). The link lives until it is closed or its

@@ -10,9 +10,9 @@ use std::{
 /// The state diagram is in the header of the parent module.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
-    /// Make-break with nothing to send: not connected, reachable for all we know.
+    /// Make-break: not connected, or just connecting to send something; reachable for all we know.
     Idle,
-    /// No outcome yet: a new link, a changed address, or a make-break link that has something to send.
+    /// Keep-open, and no outcome yet: a new link or a changed address.
     /// A link that is being *retried* stays [`State::Down`], so that its reason can be read meanwhile.
     Connecting { since: SystemTime },
     /// `connection` counts this link's connections from 1. `peer` is the address that answered (none for Unix sockets).

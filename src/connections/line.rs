@@ -1,0 +1,126 @@
+//! A connection that is up: orders first, then what there is to send, then what there is to read, then the clock.
+
+use super::{
+    Failure, Mode,
+    buffers::Buffer,
+    dial,
+    options::ms,
+    shared::{Order, Shared},
+    wire::Reader,
+};
+use std::{
+    io,
+    pin::Pin,
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep};
+
+pub(super) struct Line {
+    reader: Reader,
+    /// There may be an order, or something to flush.
+    look: bool,
+    /// Make-break: how long to stay connected without traffic.
+    hold: Option<Duration>,
+    /// Allocated only by links that need the clock: make-break ones, and those whose connection still has to prove itself.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+pub(super) enum Event<'a> {
+    Received(Buffer<'a>),
+    /// The connection has proved itself.
+    Held,
+    End(End),
+}
+
+pub(super) enum End {
+    Order(Order),
+    Lost(Failure),
+    /// Make-break, unused for long enough.
+    Held,
+}
+
+impl Line {
+    /// `proving`: to be told when the connection has held for `stable_ms`.
+    pub(super) fn new(reader: Reader, shared: &Shared, proving: bool) -> Self {
+        let mut line = Self { reader, look: true, hold: None, timer: None };
+        line.arm(shared);
+        if proving && line.hold.is_none() {
+            line.timer = Some(Box::pin(sleep(ms(shared.hub.options.stable_ms))));
+        }
+        line
+    }
+
+    fn arm(&mut self, shared: &Shared) {
+        self.hold = match shared.target().mode {
+            Mode::KeepOpen => None,
+            Mode::MakeBreak { hold } => Some(hold),
+        };
+        self.timer = self.hold.map(|hold| Box::pin(sleep(hold)));
+    }
+
+    /// Flushes as a side effect. Ready with an order that ends the connection.
+    pub(super) fn poll_order(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Order> {
+        loop {
+            match std::task::ready!(shared.poll_attention(cx, &mut self.look)) {
+                Order::Mode => self.arm(shared),
+                Order::Attempt | Order::Traffic => {}
+                order @ (Order::Close | Order::Retarget | Order::Disconnect(_)) => return Poll::Ready(order),
+            }
+        }
+    }
+
+    pub(super) fn poll<'a>(&mut self, cx: &mut Context<'_>, shared: &'a Shared) -> Poll<Event<'a>> {
+        if let Poll::Ready(order) = self.poll_order(cx, shared) {
+            return Poll::Ready(Event::End(End::Order(order)));
+        }
+        match self.poll_read(cx, shared) {
+            Poll::Ready(Ok(buffer)) if buffer.is_empty() => {
+                // A write may have been told of a reset first: the system says it only once.
+                let failure = shared.broken().unwrap_or_else(|| dial::closed(&shared.target().address));
+                return Poll::Ready(Event::End(End::Lost(failure)));
+            }
+            Poll::Ready(Ok(buffer)) => {
+                shared.hub.counters.bytes_in.fetch_add(buffer.len() as u64, Relaxed);
+                if self.hold.is_some() {
+                    shared.touch();
+                }
+                return Poll::Ready(Event::Received(buffer));
+            }
+            Poll::Ready(Err(error)) => {
+                let failure = dial::loss(&shared.target().address, &error);
+                return Poll::Ready(Event::End(End::Lost(failure)));
+            }
+            Poll::Pending => {}
+        }
+        if self.look
+            && let Some(failure) = shared.broken()
+        {
+            return Poll::Ready(Event::End(End::Lost(failure)));
+        }
+        self.poll_timer(cx, shared)
+    }
+
+    fn poll_read<'a>(&mut self, cx: &mut Context<'_>, shared: &'a Shared) -> Poll<io::Result<Buffer<'a>>> {
+        std::task::ready!(self.reader.poll_readable(cx))?;
+        let mut buffer = shared.hub.buffers.take();
+        let outcome = buffer.read(|buf| self.reader.poll_read(cx, buf));
+        outcome.map_ok(|()| buffer)
+    }
+
+    fn poll_timer<'a>(&mut self, cx: &mut Context<'_>, shared: &'a Shared) -> Poll<Event<'a>> {
+        while let Some(timer) = &mut self.timer {
+            std::task::ready!(timer.as_mut().poll(cx));
+            let Some(hold) = self.hold else {
+                self.timer = None;
+                return Poll::Ready(Event::Held);
+            };
+            match shared.expire(hold) {
+                Some(left) => timer.as_mut().reset(Instant::now() + left),
+                None => return Poll::Ready(Event::End(End::Held)),
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,137 @@
+//! How to make a peer of each kind, and the target that reaches it.
+
+use super::{super::Target, harness::DEADLINE};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
+
+pub(super) type Stream = Either<TcpStream, UnixStream>;
+
+/// A kind of connection: a device that can be there or not, at an address that stays the same.
+pub(super) trait Kind: Send + Sync + 'static {
+    /// Not listening yet.
+    fn make() -> Self;
+    fn target(&self) -> Target;
+    async fn appear(&mut self);
+    /// Stops listening; connections there are live on.
+    fn disappear(&mut self);
+    async fn accept(&self) -> Stream;
+}
+
+pub(super) const HOLD: Duration = Duration::from_millis(300);
+
+pub(super) struct Tcp {
+    address: SocketAddr,
+    listener: Option<TcpListener>,
+}
+
+pub(super) struct TcpMakeBreak(Tcp);
+
+pub(super) struct Unix {
+    directory: tempfile::TempDir,
+    listener: Option<UnixListener>,
+}
+
+pub(super) struct UnixMakeBreak(Unix);
+
+impl Kind for Tcp {
+    fn make() -> Self {
+        Self { address: SocketAddr::from((own_address(), 4000)), listener: None }
+    }
+
+    fn target(&self) -> Target {
+        Target::tcp(self.address.ip().to_string(), self.address.port())
+    }
+
+    async fn appear(&mut self) {
+        self.listener = Some(TcpListener::bind(self.address).await.expect("bind"));
+    }
+
+    fn disappear(&mut self) {
+        self.listener = None;
+    }
+
+    async fn accept(&self) -> Stream {
+        let listener = self.listener.as_ref().expect("listening");
+        let accepted = tokio::time::timeout(DEADLINE, listener.accept()).await.expect("a connection in time");
+        Either::Left(accepted.expect("accept").0)
+    }
+}
+
+impl Kind for Unix {
+    fn make() -> Self {
+        Self { directory: tempfile::tempdir().expect("directory"), listener: None }
+    }
+
+    fn target(&self) -> Target {
+        Target::unix(self.directory.path().join("s"))
+    }
+
+    async fn appear(&mut self) {
+        self.listener = Some(UnixListener::bind(self.directory.path().join("s")).expect("bind"));
+    }
+
+    fn disappear(&mut self) {
+        self.listener = None;
+        let _ = std::fs::remove_file(self.directory.path().join("s"));
+    }
+
+    async fn accept(&self) -> Stream {
+        let listener = self.listener.as_ref().expect("listening");
+        let accepted = tokio::time::timeout(DEADLINE, listener.accept()).await.expect("a connection in time");
+        Either::Right(accepted.expect("accept").0)
+    }
+}
+
+macro_rules! make_break {
+    ($kind:ident, $inner:ident) => {
+        impl Kind for $kind {
+            fn make() -> Self {
+                Self($inner::make())
+            }
+            fn target(&self) -> Target {
+                self.0.target().make_break(HOLD)
+            }
+            async fn appear(&mut self) {
+                self.0.appear().await;
+            }
+            fn disappear(&mut self) {
+                self.0.disappear();
+            }
+            async fn accept(&self) -> Stream {
+                self.0.accept().await
+            }
+        }
+    };
+}
+
+make_break!(TcpMakeBreak, Tcp);
+make_break!(UnixMakeBreak, Unix);
+
+/// An address of the loopback network that no other test or process uses: nobody else can take the port while a peer is
+/// away, and nothing can connect to itself (connections come from 127.0.0.1).
+pub(super) fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(64) + NEXT.fetch_add(1, Relaxed);
+    let [_, a, b, c] = number.to_be_bytes();
+    Ipv4Addr::new(127, a | 0x80, b, c)
+}
+
+/// Ends a connection the rude way: TCP with RST, Unix with data unread.
+pub(super) async fn reset(stream: Stream) {
+    match stream {
+        Either::Left(stream) => {
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
+        }
+        Either::Right(stream) => {
+            tokio::time::timeout(DEADLINE, stream.readable())
+                .await
+                .expect("something unread")
+                .expect("readable");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The contract of links, against real sockets on loopback.
+//!
+//! `contract` holds what every kind of connection must pass; `kinds` says for each kind how to make a peer and a target.
+//! A new kind implements [`kinds::Kind`] and is added to the list in `contract`: nothing else.
+
+mod contract;
+mod faults;
+mod harness;
+mod kinds;
+mod make_break;
+mod silent;
+mod stress;
