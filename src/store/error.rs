@@ -46,7 +46,7 @@ pub enum Error {
     #[error("{kind} {id} cannot be read: {detail}")]
     Unreadable { kind: Kind, id: String, detail: String },
     /// The store was closed.
-    #[error("the store is closed: the daemon is stopping")]
+    #[error("the store is closed")]
     Closed,
 }
 

@@ -77,3 +77,62 @@ pub async fn update<R: Resource>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, System, Zone};
+    use crate::store::sqlite;
+
+    #[tokio::test]
+    async fn resources_go_in_and_come_out() {
+        let store = sqlite::open_in_memory().unwrap();
+        let zone = |id: &str| Zone { id: id.into(), name: "Building".into(), ..Zone::default() };
+        let revision = save(&*store, &zone("zone-2"), Expect::Absent).await.unwrap();
+        store.commit(vec![put(&zone("zone-1"), Expect::Absent).unwrap()]).await.unwrap();
+        let found = find::<Zone>(&*store, "zone-2").await.unwrap().unwrap();
+        assert_eq!(found, Stored { value: zone("zone-2"), revision });
+        let ids: Vec<_> = all::<Zone>(&*store).await.unwrap().into_iter().map(|zone| zone.value.id).collect();
+        assert_eq!(ids, ["zone-1", "zone-2"]);
+        store.commit(vec![delete::<Zone>("zone-1", Expect::Any)]).await.unwrap();
+        assert_eq!(find::<Zone>(&*store, "zone-1").await.unwrap(), None);
+        assert!(all::<System>(&*store).await.unwrap().is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn updates_do_not_lose_each_other() {
+        let store = sqlite::open_in_memory().unwrap();
+        save(&*store, &Zone { id: "zone-1".into(), ..Zone::default() }, Expect::Absent).await.unwrap();
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let add = |zone: &mut Zone| {
+                        zone.count += 1;
+                        true
+                    };
+                    update(&*store, "zone-1", add).await.unwrap().unwrap().revision
+                })
+            })
+            .collect();
+        let mut last = 0;
+        for task in tasks {
+            last = last.max(task.await.unwrap());
+        }
+        let zone = find::<Zone>(&*store, "zone-1").await.unwrap().unwrap();
+        assert_eq!((zone.value.count, zone.revision), (8, last));
+        let unchanged = update(&*store, "zone-1", |_: &mut Zone| false).await.unwrap().unwrap();
+        assert_eq!(unchanged.revision, last);
+        assert_eq!(update(&*store, "zone-2", |_: &mut Zone| true).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_named() {
+        let store = sqlite::open_in_memory().unwrap();
+        let body = r#"{"id":"zone-1","tags":5}"#.to_owned();
+        let op = Op::Put { kind: Kind::Zone, id: "zone-1".into(), body, expect: Expect::Any };
+        store.commit(vec![op]).await.unwrap();
+        let error = all::<Zone>(&*store).await.unwrap_err();
+        assert!(error.to_string().starts_with("zone zone-1 cannot be read: invalid type"), "{error}");
+    }
+}

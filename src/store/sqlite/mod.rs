@@ -11,6 +11,8 @@
 //! Only the writer thread touches the database, so nothing blocks the async runtime. One process owns the file;
 //! the daemon's lock on its data directory sees to that.
 
+mod documents;
+mod leases;
 mod memory;
 mod schema;
 #[cfg(test)]
@@ -57,7 +59,9 @@ struct Sqlite {
 
 impl Sqlite {
     fn start(connection: Connection, path: &Path) -> Result<Self> {
-        let (documents, head) = writer::load(&connection, path)?;
+        let tidied = documents::tidy(&connection, writer::unix_millis());
+        tidied.map_err(|error| schema::failure("tidy", path, &error))?;
+        let (documents, head) = documents::load(&connection, path)?;
         let memory = Arc::new(RwLock::new(Memory::new(documents, head)));
         let (head, receiver) = watch::channel(head);
         let (requests, queue) = mpsc::channel(QUEUE);

@@ -1,5 +1,10 @@
 //! The store's promises, on a real file.
 
+mod disk;
+mod history;
+mod leases;
+mod plain;
+
 use std::collections::HashSet;
 
 use super::*;
@@ -150,4 +155,39 @@ async fn the_feed_is_ordered_and_the_head_is_readable() {
         task.await.unwrap();
     }
     watcher.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_conflict_fails_its_own_commit_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path().join("headend.db")).unwrap();
+    // Polled together, so that most of them share a transaction.
+    let commits = (0..100).map(|number| {
+        let expect = if number % 3 == 0 { Expect::Revision(99_999) } else { Expect::Absent };
+        store.commit(vec![
+            put(&format!("x{number}"), "1", Expect::Any),
+            put(&format!("z{number}"), "1", expect),
+        ])
+    });
+    let outcomes = futures_util::future::join_all(commits).await;
+    for (number, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.is_err(), number % 3 == 0, "{outcome:?}");
+        assert_eq!(body(&store, &format!("x{number}")).await.is_some(), number % 3 != 0);
+    }
+    assert_eq!(*store.head().borrow(), 66 * 2);
+}
+
+#[tokio::test]
+async fn a_store_whose_last_handle_goes_finishes_what_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("headend.db");
+    for round in 0..20 {
+        let store = open(&file).unwrap();
+        let mut commit = store.commit(vec![put(&format!("z{round}"), "1", Expect::Absent)]);
+        // Handed to the writer, and then forgotten.
+        let _ = futures_util::poll!(&mut commit);
+        drop(commit);
+        drop(store);
+    }
+    assert_eq!(open(&file).unwrap().list(Kind::Zone).await.unwrap().len(), 20);
 }
