@@ -85,6 +85,13 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
     let store = store::sqlite::open(data.join("headend.db"))?;
     let vault = Arc::new(Vault::open(&data)?);
+    if vault.is_new() && *store.head().borrow() > 0 {
+        tracing::warn!(
+            data = %data.display(),
+            "the vault's key was missing and a new one was made: settings and passwords that were sealed with the old \
+             one cannot be read. Stop, and restore vault.key from a backup, or enter them again"
+        );
+    }
     first::apply(&config.site, &store, &vault, 0).await?;
     stop.cancelled().await;
     Ok(())

@@ -23,6 +23,7 @@ const KEY_LENGTH: usize = 32;
 /// Seals and reveals text.
 pub struct Vault {
     key: LessSafeKey,
+    is_new: bool,
 }
 
 /// Why the vault cannot be opened, or a text not revealed.
@@ -49,19 +50,24 @@ impl Vault {
     /// Opens the vault of a data directory. Its key is made at first start.
     pub fn open(data: impl AsRef<Path>) -> Result<Vault, Error> {
         let file = data.as_ref().join(FILE);
-        let bytes = match fs::read(&file) {
+        let (bytes, is_new) = match fs::read(&file) {
             Ok(bytes) => {
                 protect(&file).map_err(|error| failure("protect", &file, &error))?;
-                bytes
+                (bytes, false)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create(&file).map_err(|error| failure("create", &file, &error))?
+                (create(&file).map_err(|error| failure("create", &file, &error))?, true)
             }
             Err(error) => return Err(failure("read", &file, &error)),
         };
         let key =
             UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| Error::Length { file, found: bytes.len() })?;
-        Ok(Vault { key: LessSafeKey::new(key) })
+        Ok(Vault { key: LessSafeKey::new(key), is_new })
+    }
+
+    /// Was its key made just now? Then it opens nothing that was sealed before.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Seals a text that belongs to `context` (the id of a document and the name of the field, say).
@@ -163,6 +169,7 @@ mod tests {
         assert!(!sealed.contains("hunter2"));
         assert_ne!(vault.seal("x", "sets-1"), vault.seal("x", "sets-1"), "a nonce was used twice");
         let again = Vault::open(folder.path()).unwrap();
+        assert!(vault.is_new() && !again.is_new());
         assert_eq!(again.reveal(&sealed, "sets-1").unwrap(), "user: élève\npassword: hunter2");
         assert_eq!(again.reveal("in the clear", "sets-1").unwrap(), "in the clear");
         assert_eq!(again.reveal(&again.seal("", "c"), "c").unwrap(), "");

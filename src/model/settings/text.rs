@@ -3,6 +3,9 @@
 //! Spellings are read as people mean them in settings: `yes` and `on` are booleans, `0042` keeps its zeros (it is a
 //! PIN or an extension, hardly a number), a key given twice is an error rather than a surprise.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_saphyr::options::NonFiniteFloatPolicy;
 
@@ -22,7 +25,7 @@ pub struct Error {
 /// The values of a settings text, in its order. A blank one has none.
 pub fn parse(text: &str) -> Result<Map<String, Value>, Error> {
     if text.trim_start().starts_with('{')
-        && let Ok(values) = serde_json::from_str(text)
+        && let Ok(Strict(Value::Object(values))) = serde_json::from_str(text)
     {
         return Ok(values);
     }
@@ -46,6 +49,68 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, Error> {
         }
     };
     Err(Error { detail: format!("expected `key: value` lines or a JSON object, found {found}"), line: None })
+}
+
+/// JSON in which no key is given twice.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Values).map(Strict)
+    }
+}
+
+struct Values;
+
+impl<'de> Visitor<'de> for Values {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, Strict(value))) = entries.next_entry::<String, _>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format!("duplicate key: {key}")));
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
 }
 
 /// Is there more in this line than a comment or the mark of a document?
@@ -86,6 +151,12 @@ mod tests {
     }
 
     #[test]
+    fn json_keeps_its_numbers() {
+        let text = r#"{"a":-1,"b":18446744073709551615,"c":1.25,"d":[true,null,"x"],"e":{"f":{}}}"#;
+        assert_eq!(json(text), text);
+    }
+
+    #[test]
     fn blank_is_empty() {
         for text in ["", " \n\t\n", "# only a comment\n", "---\n", "{}", "---\n# nothing\n...\n"] {
             assert_eq!(json(text), "{}", "{text:?}");
@@ -112,6 +183,8 @@ mod tests {
             ("a: 1\na: 2", Some(2), "duplicate mapping key: a at line 2, column 1"),
             ("a: 1\n---\nb: 2", Some(3), "multiple YAML documents detected at line 3"),
             ("{\"a\": 1,\n\"b\": @}", Some(2), "line 2"),
+            ("{\"a\": 1,\n\"a\": 2}", Some(2), "duplicate mapping key: a"),
+            ("{\"a\": [\n{\"b\": 1, \"b\": 1}]}", Some(2), "duplicate mapping key: b"),
             ("a: 1\n b: 2", Some(2), "line 2"),
         ] {
             let error = parse(text).unwrap_err();
