@@ -18,7 +18,7 @@ pub enum Role {
 }
 
 /// Code in a repository, at one commit, that speaks a protocol or coordinates modules.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Driver {
     /// `driver-…`.

@@ -6,7 +6,7 @@ use super::rules::{ALERT_LEVELS, Failures, INVALID_URI, is_host, is_port, is_uri
 use super::{Driver, Failure, INVALID, Kind, Resource, Role};
 
 /// An instance of a driver, with its own address and settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Module {
     /// `mod-…`.

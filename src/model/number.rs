@@ -48,6 +48,14 @@ macro_rules! numbered {
             }
         }
 
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                super::number::schema::<Self>().into()
+            }
+        }
+
+        impl utoipa::ToSchema for $type {}
+
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 super::number::deserialize(deserializer)
@@ -56,6 +64,16 @@ macro_rules! numbered {
     };
 }
 pub(super) use numbered;
+
+/// The numbers, with their names in the description.
+pub(super) fn schema<T: Numbered>() -> utoipa::openapi::schema::Object {
+    let names: Vec<_> = T::VALUES.iter().map(|row| format!("{} ({})", row.1, row.2)).collect();
+    utoipa::openapi::schema::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::schema::Type::Integer)
+        .enum_values(Some(T::VALUES.iter().map(|row| row.1)))
+        .description(Some(format!("A {}: {}. The name is taken too.", T::WHAT, names.join(", "))))
+        .build()
+}
 
 pub(super) fn find<T: Numbered>(
     is: impl Fn(&(T, i64, &'static str)) -> bool,

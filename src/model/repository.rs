@@ -12,7 +12,7 @@ pub const REPO_TYPES: [&str; 2] = ["driver", "interface"];
 pub const HEAD: &str = "HEAD";
 
 /// A git repository of drivers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Repository {
     /// `repo-…`.

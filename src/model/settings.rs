@@ -34,7 +34,7 @@ pub enum ParentType {
 }
 
 /// Inherited configuration of one parent at one encryption level. One for each parent and level.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Settings {
     /// `sets-…`.

@@ -10,7 +10,7 @@ use super::{Failure, Kind, Resource};
 pub const ORIENTATIONS: [&str; 4] = ["unspecified", "landscape", "portrait", "square"];
 
 /// An ordered collection of modules, often a room.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct System {
     /// `sys-…`.

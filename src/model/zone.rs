@@ -6,7 +6,7 @@ use super::rules::{Failures, dedupe, trim, trim_option};
 use super::{Failure, INVALID, Kind, Resource};
 
 /// A tagged group of systems, with settings and a parent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Zone {
     /// `zone-…`.
