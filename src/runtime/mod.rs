@@ -2,41 +2,72 @@
 //!
 //! Desired state is the store's; everything here is actual state, derived from live processes and sockets.
 //!
-//! - [`exec`]: calling a function. [`subscriptions`], [`debug`]: following status values and logs. [`view`]: what is shown.
-//! - `modules`: the record of a module and its life. `status`: a module's values. `names`: places in systems.
+//! ```text
+//!   store ──changes──▶ directory ──affected──▶ reconciler ◀──built── drivers ◀── repositories
+//!                                             │   ▲    │
+//!                          starts, ends them  │   │    │ opens, changes, closes
+//!                                             ▼   │    ▼
+//!   exec ──▶ calls ──▶ modules ◀──────────── host │   links
+//!                         │ status, log           │    │
+//!   subscriptions ◀───────┘        driver process ┘    └─ devices
+//! ```
+//!
+//! - `directory`: desired state in memory. `drivers`: from documents to built programs. `reconciler`: brings one to the other.
+//! - `modules`: the record of a module, and the wire between its link and its process. `host`: driver processes.
+//!   `emulator`: emulated devices. `spawner` and [`trampoline`]: how processes are started.
+//! - [`exec`], `calls`: calling a function. `names`: places in systems. `status`, [`subscriptions`], [`debug`]: following
+//!   values and logs. [`view`], [`metrics`]: what is shown. [`options`]: every limit.
 
+mod backoff;
+mod calls;
 pub mod debug;
+mod directory;
+mod drivers;
+mod emulator;
 pub mod exec;
+mod host;
+pub mod metrics;
 mod modules;
 mod names;
 pub mod options;
+mod program;
+mod reconciler;
+mod shared;
+mod spawner;
 mod status;
 pub mod subscriptions;
+pub mod trampoline;
 pub mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use dashmap::DashMap;
 use drivers_sdk_protocol::Manifest;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 pub use exec::{Exec, Reply, Target};
 pub use options::Options;
 pub use subscriptions::Subscription;
 pub use view::{DriverView, ModuleView, ProcessView};
 
-use modules::Entry;
-use names::Names;
+use crate::connections::Connections;
+use crate::repositories::Repositories;
+use crate::secrets::Vault;
+use crate::store;
+use drivers::{Drivers, World};
+use reconciler::{Event, Parts, Reconciler};
+use shared::Shared;
 
 /// The handle of the runtime; cheap to clone.
 #[derive(Clone)]
-pub struct Runtime(Arc<Shared>);
+pub struct Runtime(Arc<Inner>);
 
-/// What the parts of the runtime share.
-pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) names: Arc<Names>,
-    pub(crate) registry: Arc<subscriptions::Registry>,
-    pub(crate) modules: DashMap<Arc<str>, Arc<Entry>>,
+struct Inner {
+    shared: Arc<Shared>,
+    drivers: Drivers,
+    applied: watch::Receiver<u64>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// Why something that was asked of the runtime was not done.
@@ -59,27 +90,74 @@ pub enum Error {
 }
 
 impl Runtime {
-    /// Calls a function of a module.
+    /// Starts everything that should run. Returns at once; [`Runtime::settled`] says how far it is.
+    pub fn start(
+        store: store::Handle,
+        vault: Arc<Vault>,
+        repositories: Repositories,
+        connections: Connections,
+        options: Options,
+    ) -> Result<Runtime, Error> {
+        let (events, inbox) = mpsc::unbounded_channel();
+        let (applied, watched) = watch::channel(0);
+        let world = World {
+            store: store.clone(),
+            vault: vault.clone(),
+            repositories,
+            events: events.clone(),
+            retry_ms: options.fetch_retry_ms,
+            retry_max_ms: options.fetch_retry_max_ms,
+        };
+        let (drivers, building) = Drivers::new(world);
+        let (shared, publishing) = Shared::new(options, events)?;
+        let shared = Arc::new(shared);
+        let parts =
+            Parts { shared: shared.clone(), store, vault, connections, drivers: drivers.clone(), applied };
+        let reconciling = Reconciler::new(parts).run(inbox);
+        let tasks = vec![tokio::spawn(building), tokio::spawn(publishing), tokio::spawn(reconciling)];
+        Ok(Runtime(Arc::new(Inner { shared, drivers, applied: watched, tasks })))
+    }
+
+    /// Stops modules, ends driver processes and closes links; what has not ended after
+    /// [`Options::shutdown_ms`] is killed.
+    pub async fn shutdown(&self) {
+        let Inner { shared, tasks, .. } = &*self.0;
+        let (ended, end) = oneshot::channel();
+        shared.tell(Event::End { ended });
+        shared.processes.close();
+        let orderly = async {
+            let _ = end.await;
+            shared.processes.wait().await;
+        };
+        let limit = Duration::from_millis(shared.options.shutdown_ms);
+        if tokio::time::timeout(limit, orderly).await.is_err() {
+            tracing::warn!("driver processes did not end in time and are killed");
+            shared.kill.cancel();
+            let _ = tokio::time::timeout(Duration::from_secs(1), shared.processes.wait()).await;
+        }
+        for task in tasks {
+            task.abort();
+        }
+    }
+
+    /// Calls a function of a module. Dropping the future tells the driver to stop working on it.
     pub async fn exec(&self, request: Exec) -> Result<Reply, exec::Error> {
-        let entry = self.0.find(&request.target)?;
-        let life = entry.life();
-        let why = life.detail.map_or_else(|| life.state.as_str().to_owned(), |detail| detail.to_string());
-        Err(exec::Error::NotRunning { module: entry.id.to_string(), why })
+        calls::exec(&self.0.shared, request).await
     }
 
     /// The id of the `index`-th module (from 1) named `name` in a system.
     pub fn resolve(&self, system: &str, name: &str, index: u32) -> Option<Arc<str>> {
-        self.0.names.resolve(system, name, index)
+        self.0.shared.names.resolve(system, name, index)
     }
 
     /// The status of a module: keys in order with the JSON text of their values. `None`: no such module.
     pub fn status(&self, module: &str) -> Option<Vec<(Arc<str>, Arc<str>)>> {
-        self.0.modules.get(module).map(|entry| entry.board.all())
+        self.0.shared.modules.get(module).map(|entry| entry.board.all())
     }
 
     /// One status value, as JSON text.
     pub fn status_value(&self, module: &str, key: &str) -> Option<Arc<str>> {
-        self.0.modules.get(module)?.board.get(key)
+        self.0.shared.modules.get(module)?.board.get(key)
     }
 
     /// Follows a status value, by module or by place in a system, also of one that does not exist yet.
@@ -92,100 +170,62 @@ impl Runtime {
         sink: Arc<dyn subscriptions::Sink>,
         token: u64,
     ) -> Subscription {
-        self.0.registry.subscribe(target, key, sink, token)
+        self.0.shared.registry.subscribe(target, key, sink, token)
     }
 
     /// Follows a module's log from now on. `None`: no such module.
     pub fn debug(&self, module: &str) -> Option<debug::Stream> {
-        self.0.modules.get(module).map(|entry| entry.log.follow(self.0.log_bounds()))
+        self.0.shared.modules.get(module).map(|entry| entry.log.follow(self.0.shared.log_bounds()))
     }
 
     /// The last lines of a module's log.
     pub fn recent_log(&self, module: &str) -> Vec<debug::Line> {
-        self.0.modules.get(module).map(|entry| entry.log.recent()).unwrap_or_default()
+        self.0.shared.modules.get(module).map(|entry| entry.log.recent()).unwrap_or_default()
     }
 
     /// A module, as it is now.
     pub fn module(&self, id: &str) -> Option<ModuleView> {
-        let entry = self.0.modules.get(id)?.clone();
-        let life = entry.life();
-        Some(ModuleView {
-            id: entry.id.clone(),
-            state: life.state,
-            since: life.since,
-            connected: false,
-            reason: None,
-            detail: life.detail.map(|detail| detail.to_string()),
-            last_error: life.last_error,
-            next_attempt: life.next_attempt,
-            process: life.process,
-            quarantined: life.quarantined,
-            emulated: life.emulated,
-            commit: life.commit,
-        })
+        self.0.shared.modules.get(id).map(|entry| entry.view())
     }
-}
 
-/// Until the reconciler and the builds are part of this: each says so.
-impl Runtime {
-    /// What a module's driver declares about itself; `None` while it is not built.
-    pub fn manifest(&self, _module: &str) -> Option<Arc<Manifest>> {
-        None
+    /// What a module's driver declares about itself; `None` while the driver is not built.
+    pub fn manifest(&self, module: &str) -> Option<Arc<Manifest>> {
+        let driver = self.0.shared.modules.get(module)?.life().driver?;
+        Some(self.0.drivers.shown(&driver)?.program?.manifest.clone())
+    }
+
+    /// What a driver declares about itself; `None` while it is not built.
+    pub fn driver_manifest(&self, driver: &str) -> Option<Arc<Manifest>> {
+        Some(self.0.drivers.shown(driver)?.program?.manifest.clone())
     }
 
     /// Waits until the reconciler has acted on the store's changes up to `sequence`.
-    pub async fn settled(&self, _sequence: u64) {}
-
-    /// Fetches a repository; the commit that is in use now.
-    pub async fn pull(&self, _repository: &str) -> Result<String, Error> {
-        Err(Error::Failed("repositories are not part of this build yet".into()))
+    pub async fn settled(&self, sequence: u64) {
+        let _ = self.0.applied.clone().wait_for(|applied| *applied >= sequence).await;
     }
 
-    /// Builds a driver, `force`: even if that was done. Returns what it is now.
-    pub async fn compile(&self, _driver: &str, _force: bool) -> Result<DriverView, Error> {
-        Err(Error::Failed("builds are not part of this build yet".into()))
+    /// Fetches a repository; the commit that is in use now. Drivers that follow it are built afterwards.
+    pub async fn pull(&self, repository: &str) -> Result<String, Error> {
+        self.0.drivers.pull(repository).await
+    }
+
+    /// Builds a driver (`force`: even if that was done) and says how it is then.
+    pub async fn compile(&self, driver: &str, force: bool) -> Result<DriverView, Error> {
+        self.0.drivers.compile(driver, force).await
     }
 
     /// A driver's build, as it is now. `None`: no such driver.
-    pub fn driver(&self, _id: &str) -> Option<DriverView> {
-        None
+    pub fn driver(&self, id: &str) -> Option<DriverView> {
+        self.0.drivers.shown(id).map(|shown| shown.view)
     }
 
-    /// The driver processes.
+    /// The driver processes, those included that are about to be started again.
     pub fn processes(&self) -> Vec<ProcessView> {
-        Vec::new()
+        self.0.shared.process_views()
     }
 
-    /// Ends driver processes and closes links.
-    pub async fn shutdown(&self) {}
-}
-
-impl Shared {
-    fn find(&self, target: &Target) -> Result<Arc<Entry>, exec::Error> {
-        match target {
-            Target::Module(id) => self
-                .modules
-                .get(id.as_str())
-                .map(|entry| entry.clone())
-                .ok_or_else(|| exec::Error::ModuleNotFound(id.clone())),
-            Target::Named { system, name, index } => {
-                let id = self.names.resolve(system, name, *index).ok_or_else(|| {
-                    match self.names.places(system) {
-                        Some(_) => exec::Error::ModuleNotFound(format!("{name}_{index} in {system}")),
-                        None => exec::Error::SystemNotFound(system.clone()),
-                    }
-                })?;
-                let entry = self.modules.get(&id).map(|entry| entry.clone());
-                entry.ok_or_else(|| exec::Error::ModuleNotFound(id.to_string()))
-            }
-        }
-    }
-
-    fn log_bounds(&self) -> debug::Bounds {
-        debug::Bounds {
-            lines: self.options.log_lines,
-            backlog: self.options.log_backlog,
-            line_bytes: self.options.log_line_bytes,
-        }
+    /// The counters.
+    pub fn metrics(&self) -> metrics::Snapshot {
+        self.0.shared.metrics.snapshot()
     }
 }

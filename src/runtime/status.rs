@@ -35,7 +35,7 @@ pub(crate) struct Board(Mutex<State>);
 #[derive(Default)]
 struct State {
     values: Vec<Value>,
-    followers: Option<Box<HashMap<Arc<str>, Vec<Follower>>>>,
+    followers: Option<HashMap<Arc<str>, Vec<Follower>>>,
     live: bool,
 }
 

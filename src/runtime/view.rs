@@ -137,3 +137,9 @@ pub(crate) fn now() -> i64 {
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
+
+/// A moment of the runtime's clock, in Unix milliseconds.
+pub(crate) fn at(moment: tokio::time::Instant) -> i64 {
+    let ahead = moment.saturating_duration_since(tokio::time::Instant::now());
+    now().saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,19 +1,27 @@
 //! The shared record of a module.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use drivers_sdk_protocol::message::Level;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
-use crate::runtime::debug;
+use super::wire::Wire;
+use crate::connections;
+use crate::runtime::program::Program;
 use crate::runtime::status::Board;
-use crate::runtime::view::{self, Fault, State};
+use crate::runtime::view::{self, Fault, ModuleView, State};
+use crate::runtime::{Shared, debug};
 
-/// A module. Written by the reconciler and by its link, read by everyone.
+/// A module. Written by the reconciler, its process and its link; read by everyone.
 pub(crate) struct Entry {
     pub(crate) id: Arc<str>,
     pub(crate) board: Arc<Board>,
     pub(crate) log: debug::Log,
+    pub(crate) wire: Wire,
     life: Mutex<Life>,
+    changed: Notify,
 }
 
 /// What the reconciler has published about a module.
@@ -21,13 +29,21 @@ pub(crate) struct Entry {
 pub(crate) struct Life {
     pub(crate) state: State,
     pub(crate) since: i64,
+    /// For a module that does not run: why.
     pub(crate) detail: Option<Arc<str>>,
+    /// It will run in a moment: callers wait.
+    pub(crate) coming: bool,
     pub(crate) last_error: Option<Arc<Fault>>,
     pub(crate) next_attempt: Option<i64>,
     pub(crate) process: Option<u32>,
     pub(crate) quarantined: bool,
     pub(crate) emulated: bool,
-    pub(crate) commit: Option<Arc<str>>,
+    /// The system of a logic module.
+    pub(crate) system: Option<Arc<str>>,
+    /// Its driver.
+    pub(crate) driver: Option<Arc<str>>,
+    /// The build of it that it runs, or would run.
+    pub(crate) program: Option<Arc<Program>>,
 }
 
 impl Entry {
@@ -36,22 +52,108 @@ impl Entry {
             state: State::Stopped,
             since: view::now(),
             detail: None,
+            coming: false,
             last_error: None,
             next_attempt: None,
             process: None,
             quarantined: false,
             emulated: false,
-            commit: None,
+            system: None,
+            driver: None,
+            program: None,
         };
-        Entry { id, board, log: debug::Log::default(), life: Mutex::new(life) }
+        Entry {
+            id,
+            board,
+            log: debug::Log::default(),
+            wire: Wire::default(),
+            life: Mutex::new(life),
+            changed: Notify::new(),
+        }
     }
 
     pub(crate) fn life(&self) -> Life {
         self.life.lock().clone()
     }
 
-    /// Changes what is published about the module.
+    /// The system of a logic module.
+    pub(crate) fn system(&self) -> Option<Arc<str>> {
+        self.life.lock().system.clone()
+    }
+
+    /// Changes what is published about the module, and wakes who waits for a change.
     pub(crate) fn publish(&self, change: impl FnOnce(&mut Life)) {
-        change(&mut self.life.lock());
+        let mut life = self.life.lock();
+        let before = life.state;
+        change(&mut life);
+        if life.state != before {
+            life.since = view::now();
+        }
+        drop(life);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits while the module is about to run; gives up after `limit`.
+    pub(crate) async fn settled(&self, limit: Duration) {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                if !self.life.lock().coming {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, wait).await;
+    }
+
+    /// Sets a status value, or removes it.
+    pub(crate) fn set_status(&self, shared: &Shared, key: &str, text: Option<&str>) {
+        if self.board.set(&shared.publisher, key, text) {
+            shared.metrics.status_changes.inc();
+        }
+    }
+
+    /// Says something in the module's log.
+    pub(crate) fn say(&self, shared: &Shared, level: Level, text: &str) {
+        self.log.push(shared.log_bounds(), level, text);
+    }
+
+    pub(crate) fn view(&self) -> ModuleView {
+        let life = self.life();
+        let link = self.wire.last();
+        let runs = life.state == State::Running;
+        let connected = match &link {
+            Some(_) => self.wire.is_up(),
+            None => runs,
+        };
+        let (reason, detail) = match &link {
+            _ if !runs && life.state != State::Starting => (Some(life.state.as_str()), None),
+            Some(link @ connections::State::Down { .. }) => {
+                (link.reason().map(connections::Reason::as_str), link.detail().map(str::to_owned))
+            }
+            Some(connections::State::Connecting { .. }) if !connected => (Some("connecting"), None),
+            _ => (None, None),
+        };
+        ModuleView {
+            id: self.id.clone(),
+            state: life.state,
+            since: life.since,
+            connected,
+            reason,
+            detail: life.detail.map(|detail| detail.to_string()).or(detail),
+            last_error: life.last_error,
+            next_attempt: life.next_attempt,
+            process: life.process,
+            quarantined: life.quarantined,
+            emulated: life.emulated,
+            commit: life.program.map(|program| program.commit.clone()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Entry({})", self.id)
     }
 }

@@ -18,6 +18,8 @@
 //!                          └──────────┘ ─ (moves) ─▶ starting
 //! ```
 
-pub(crate) mod entry;
+mod entry;
+mod wire;
 
 pub(crate) use entry::Entry;
+pub(crate) use wire::{Place, ToModule};

@@ -1,0 +1,175 @@
+//! Requests to a driver process that wait for their answer, by correlation.
+//!
+//! Every request has a deadline. One sweep per channel finds those that are over; it runs only while there are any.
+//! When the process ends all are answered at once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drivers_sdk_protocol::message::Failure;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+/// How exactly deadlines are kept.
+const SWEEP: Duration = Duration::from_millis(20);
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// JSON text.
+    Done(Bytes),
+    Failed(Failure),
+    /// The deadline passed.
+    Late,
+    /// The module stopped or the process ended: why.
+    Gone(Arc<str>),
+}
+
+/// Who is told.
+pub(crate) enum Waiter {
+    Caller(oneshot::Sender<Outcome>),
+    /// Must not block.
+    Then(Box<dyn FnOnce(Outcome) + Send>),
+}
+
+/// What a request is, for judging who was busy when a process died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The module works on it.
+    Work,
+    /// The module has bytes of its device to take.
+    Received,
+}
+
+#[derive(Default)]
+pub(crate) struct Pending {
+    table: Mutex<Table>,
+    sweeping: AtomicBool,
+    begin: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    last: u32,
+    requests: HashMap<u32, Request>,
+    closed: Option<Arc<str>>,
+}
+
+struct Request {
+    module: u32,
+    purpose: Purpose,
+    deadline: Instant,
+    waiter: Waiter,
+}
+
+impl Waiter {
+    pub(crate) fn tell(self, outcome: Outcome) {
+        match self {
+            Waiter::Caller(caller) => drop(caller.send(outcome)),
+            Waiter::Then(then) => then(outcome),
+        }
+    }
+}
+
+impl Pending {
+    /// Registers a request and gives it its correlation. If the channel is closed the waiter is told so: `None`.
+    pub(crate) fn insert(
+        &self,
+        module: u32,
+        purpose: Purpose,
+        deadline: Instant,
+        waiter: Waiter,
+    ) -> Option<u32> {
+        let mut table = self.table.lock();
+        if let Some(why) = table.closed.clone() {
+            drop(table);
+            waiter.tell(Outcome::Gone(why));
+            return None;
+        }
+        let correlation = loop {
+            table.last = table.last.wrapping_add(1);
+            if table.last != 0 && !table.requests.contains_key(&table.last) {
+                break table.last;
+            }
+        };
+        table.requests.insert(correlation, Request { module, purpose, deadline, waiter });
+        drop(table);
+        if !self.sweeping.swap(true, Ordering::AcqRel) {
+            self.begin.notify_one();
+        }
+        Some(correlation)
+    }
+
+    /// The answer has come. One that nobody waits for is ignored.
+    pub(crate) fn answer(&self, correlation: u32, outcome: Outcome) {
+        let request = self.table.lock().requests.remove(&correlation);
+        if let Some(request) = request {
+            request.waiter.tell(outcome);
+        }
+    }
+
+    /// Nobody waits any more. Returns whether it was still unanswered.
+    pub(crate) fn withdraw(&self, correlation: u32) -> bool {
+        self.table.lock().requests.remove(&correlation).is_some()
+    }
+
+    /// Answers everything that waits for a module.
+    pub(crate) fn fail_module(&self, module: u32, why: &Arc<str>) {
+        let failed: Vec<_> =
+            self.table.lock().requests.extract_if(|_, request| request.module == module).collect();
+        for (_, request) in failed {
+            request.waiter.tell(Outcome::Gone(why.clone()));
+        }
+    }
+
+    /// Modules that work on something at this moment.
+    pub(crate) fn busy(&self) -> HashSet<u32> {
+        let table = self.table.lock();
+        table.requests.values().map(|request| request.module).filter(|module| *module != 0).collect()
+    }
+
+    /// Answers everything, and refuses whatever comes later.
+    pub(crate) fn close(&self, why: &Arc<str>) {
+        let requests = {
+            let mut table = self.table.lock();
+            table.closed = Some(why.clone());
+            std::mem::take(&mut table.requests)
+        };
+        for request in requests.into_values() {
+            request.waiter.tell(Outcome::Gone(why.clone()));
+        }
+    }
+
+    /// Answers what is late, and tells `late(module, correlation)` of each call.
+    pub(crate) async fn sweep(&self, late: impl Fn(u32, u32)) {
+        loop {
+            self.begin.notified().await;
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                let now = Instant::now();
+                let (over, empty) = {
+                    let mut table = self.table.lock();
+                    let over: Vec<_> =
+                        table.requests.extract_if(|_, request| request.deadline <= now).collect();
+                    if table.requests.is_empty() {
+                        self.sweeping.store(false, Ordering::Release);
+                    }
+                    (over, table.requests.is_empty())
+                };
+                for (correlation, request) in over {
+                    if request.purpose == Purpose::Work {
+                        late(request.module, correlation);
+                    }
+                    request.waiter.tell(Outcome::Late);
+                }
+                if empty {
+                    break;
+                }
+            }
+        }
+    }
+}
