@@ -51,6 +51,7 @@ pub(super) const RANGES: &[(&str, &str, i64, i64)] = &[
     ("builds", "builds", 1, 64),
     ("builds", "build_ms", 10_000, DAY),
     ("builds", "build_memory_bytes", 0, TIB),
+    ("builds", "target_bytes", 0, TIB),
     ("builds", "build_jobs", 0, 512),
     ("builds", "manifest_ms", 100, 10 * MINUTE),
     ("builds", "output_bytes", KIB, 64 * MIB),

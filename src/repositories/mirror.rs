@@ -25,6 +25,19 @@ pub(super) struct Mirrors {
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
+/// Where the mirror of a source is.
+pub(super) struct Place {
+    path: PathBuf,
+    remote: Remote,
+    branch: String,
+}
+
+impl Place {
+    pub(super) fn open(&self) -> Result<Reader> {
+        open(&self.path, &self.remote, &self.branch)
+    }
+}
+
 /// What a remote offers right now.
 pub(super) struct Listing {
     remote: String,
@@ -136,6 +149,14 @@ impl Mirrors {
             Ok(_) | Err(Error::NoSuchBranch { .. }) => self.read(source, read).await,
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn place(&self, source: &Source) -> Result<Place> {
+        Ok(Place {
+            path: self.path(&source.id)?,
+            remote: source.peer()?.remote,
+            branch: source.branch.clone(),
+        })
     }
 
     /// Asks the remote what it has.

@@ -35,7 +35,7 @@ pub use error::{Error, Result};
 pub use history::Commit;
 pub use options::Options;
 pub use packages::{Package, Packages};
-pub use source::{Credentials, Secret, Source};
+pub use source::{Credentials, Source};
 
 /// All repositories of this daemon. Cheap to clone.
 #[derive(Clone)]

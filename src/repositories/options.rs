@@ -20,6 +20,8 @@ pub struct Options {
     pub build_ms: u64,
     /// Address space that each process of a build may use, bytes; 0 for no limit.
     pub build_memory_bytes: u64,
+    /// A slot's target folder that has grown beyond this is emptied before the next build, bytes; 0 for no limit.
+    pub target_bytes: u64,
     /// Jobs cargo may run at the same time; 0 leaves it to cargo.
     pub build_jobs: u32,
     /// Longest a freshly built driver may take to print its manifest, milliseconds.
@@ -42,6 +44,7 @@ impl Default for Options {
             builds: 1,
             build_ms: 1_800_000,
             build_memory_bytes: 8 << 30,
+            target_bytes: 10 << 30,
             build_jobs: 0,
             manifest_ms: 10_000,
             output_bytes: 256 << 10,

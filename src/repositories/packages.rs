@@ -30,6 +30,9 @@ pub struct Package {
     /// Path of the Cargo.toml of its workspace, if the repository has one for it.
     #[serde(skip)]
     pub(super) workspace: Option<String>,
+    /// The version of drivers-sdk it asks for; None if it names a place for it.
+    #[serde(skip)]
+    pub(super) sdk: Option<String>,
 }
 
 /// The drivers in a commit.
@@ -152,9 +155,7 @@ fn package(path: &str, all: &BTreeMap<String, Table>, files: &Files) -> Result<O
     let name = package.get("name").and_then(Value::as_str).ok_or("[package] has no name")?;
     let workspace = workspace(path, package, all);
     let shared = workspace.as_ref().and_then(|path| all.get(path)?.get("workspace")?.as_table());
-    if !depends(manifest, shared) {
-        return Ok(None);
-    }
+    let Some(sdk) = dependency(manifest, shared) else { return Ok(None) };
     let Some(binary) = binary(path, name, manifest, package, files)? else { return Ok(None) };
     let description = match package.get("description") {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -164,7 +165,14 @@ fn package(path: &str, all: &BTreeMap<String, Table>, files: &Files) -> Result<O
         }
         _ => String::new(),
     };
-    Ok(Some(Package { file_name: path.to_owned(), name: name.to_owned(), description, binary, workspace }))
+    Ok(Some(Package {
+        file_name: path.to_owned(),
+        name: name.to_owned(),
+        description,
+        binary,
+        workspace,
+        sdk,
+    }))
 }
 
 /// The manifest of the workspace a package belongs to: itself, the one it names, or the nearest above it.
@@ -209,28 +217,31 @@ fn excluded(root: &str, path: &str, all: &BTreeMap<String, Table>) -> bool {
     })
 }
 
-/// Whether a manifest depends on drivers-sdk: plainly, renamed, for a platform, or by its workspace.
-fn depends(manifest: &Table, shared: Option<&Table>) -> bool {
-    let named = |name: &str, dependency: &Value| {
-        let by_workspace = || {
-            let entry = shared.and_then(|shared| shared.get("dependencies")?.get(name));
-            let package = entry.and_then(|entry| entry.get("package")?.as_str());
-            package.unwrap_or(name) == SDK
-        };
-        match dependency {
-            Value::Table(table) if table.get("workspace").and_then(Value::as_bool) == Some(true) => {
-                by_workspace()
-            }
-            Value::Table(table) => table.get("package").and_then(Value::as_str).unwrap_or(name) == SDK,
-            _ => name == SDK,
-        }
+/// The dependency on drivers-sdk: plain, renamed, for a platform, or by the workspace. Inside: the version it asks for.
+fn dependency(manifest: &Table, shared: Option<&Table>) -> Option<Option<String>> {
+    let version = |dependency: &Value| match dependency {
+        Value::String(version) => Some(version.clone()),
+        // With a path or an address, the version is not the daemon's to give.
+        Value::Table(table) if table.contains_key("path") || table.contains_key("git") => None,
+        Value::Table(table) => table.get("version").and_then(Value::as_str).map(str::to_owned),
+        _ => None,
+    };
+    let is_sdk = |name: &str, dependency: &Value| {
+        dependency.get("package").and_then(Value::as_str).unwrap_or(name) == SDK
     };
     let inside = |table: &Table| {
-        let dependencies = table.get("dependencies").and_then(Value::as_table);
-        dependencies.is_some_and(|all| all.iter().any(|(name, dependency)| named(name, dependency)))
+        let all = table.get("dependencies")?.as_table()?;
+        all.iter().find_map(|(name, dependency)| {
+            let by_workspace = dependency.get("workspace").and_then(Value::as_bool) == Some(true);
+            let shared = shared.and_then(|shared| shared.get("dependencies")?.get(name));
+            match shared {
+                Some(shared) if by_workspace => is_sdk(name, shared).then(|| version(shared)),
+                _ => is_sdk(name, dependency).then(|| version(dependency)),
+            }
+        })
     };
     let targets = manifest.get("target").and_then(Value::as_table);
-    inside(manifest) || targets.is_some_and(|all| all.values().filter_map(Value::as_table).any(inside))
+    inside(manifest).or_else(|| targets?.values().filter_map(Value::as_table).find_map(inside))
 }
 
 /// The program of a package, by cargo's rules; None if it has none.

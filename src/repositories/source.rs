@@ -7,35 +7,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::{Error, Result};
-
-/// A text that is never printed.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Secret(text)
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Secret(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+use crate::secrets::Secret;
 
 /// A repository as its user configured it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,8 +74,8 @@ impl Source {
         let mut credentials = self.credentials.clone();
         let blank = |text: &String| text.is_empty();
         credentials.username.take_if(|name| blank(name));
-        credentials.password.take_if(|secret| secret.0.is_empty());
-        credentials.key.take_if(|secret| secret.0.trim().is_empty());
+        credentials.password.take_if(|secret| secret.is_empty());
+        credentials.key.take_if(|secret| secret.expose().trim().is_empty());
         if !uri.contains("://") {
             return match scp_like(uri) {
                 Some((user, host, path)) => {
@@ -120,7 +92,7 @@ impl Source {
             credentials.username.get_or_insert(name);
         }
         if let Some(password) = url.password() {
-            let password = Secret(percent_decode(password));
+            let password = Secret::new(percent_decode(password));
             credentials.password.get_or_insert(password);
         }
         let host = || match url.host_str() {
@@ -265,7 +237,7 @@ mod tests {
         assert_eq!(peer.credentials.username.as_deref(), Some("bob"));
         assert_eq!(peer.credentials.password.unwrap().expose(), "p@ss");
         let mut source = Source { uri: "https://bob:old@host/a".into(), ..Source::default() };
-        source.credentials.password = Some("new".into());
+        source.credentials.password = Some(Secret::new("new"));
         assert_eq!(source.peer().unwrap().credentials.password.unwrap().expose(), "new");
     }
 
@@ -281,7 +253,8 @@ mod tests {
             let text = parse(uri).err().unwrap().to_string();
             assert!(!text.contains("hunter2"), "{text}");
         }
-        let shown = format!("{:?}", Credentials { password: Some("hunter2".into()), ..Default::default() });
+        let shown =
+            format!("{:?}", Credentials { password: Some(Secret::new("hunter2")), ..Default::default() });
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }
