@@ -259,7 +259,13 @@ fn failure(end: std::io::Result<End>, output: &str, options: &Options) -> Option
             "the disk became full during the build. Make room and try again",
         ));
     }
-    if has(&["memory allocation of", "out of memory", "Cannot allocate memory", "signal: 9, SIGKILL"]) {
+    if has(&[
+        "memory allocation of",
+        "out of memory",
+        "Cannot allocate memory",
+        "failed to map segment",
+        "signal: 9, SIGKILL",
+    ]) {
         let limit = match options.build_memory_bytes {
             0 => String::new(),
             bytes => format!(" (builds.build_memory_bytes is {} MiB)", bytes >> 20),

@@ -58,9 +58,15 @@ impl Slot {
         self.folder.join("src")
     }
 
-    /// Where cargo writes.
+    /// Where cargo writes. A repository that brings its crates along has another folder than those that do not: to
+    /// cargo the two kinds of the same crate differ, and taking turns in one folder would compile all of them each time.
     pub(super) fn target(&self) -> PathBuf {
-        self.folder.join("target")
+        let replaces_sources = |name: &str| {
+            fs::read_to_string(self.source().join(".cargo").join(name))
+                .is_ok_and(|text| text.contains("[source"))
+        };
+        let vendored = replaces_sources("config.toml") || replaces_sources("config");
+        self.folder.join(if vendored { "target-vendored" } else { "target" })
     }
 
     /// Puts a commit into the source folder, exactly as git has it.
@@ -68,10 +74,6 @@ impl Slot {
         let source = self.source();
         let disk = |error: io::Error| Error::disk(&self.folder, "cleared", &error);
         remove(&source).map_err(disk)?;
-        if largest_target > 0 && size(&self.target()) > largest_target {
-            tracing::info!(folder = %self.target().display(), "the target folder has outgrown its limit, and starts anew");
-            remove(&self.target()).map_err(disk)?;
-        }
         fs::create_dir_all(&source).map_err(disk)?;
         let (_, tree) = reader.tree(commit)?;
         let mut options = CheckoutBuilder::new();
@@ -82,7 +84,13 @@ impl Slot {
                 Error::Disk { path: source.clone(), what: "written", why: error.message().to_owned() }
             }
             _ => Error::git(format!("checking out commit {commit} of {}", reader.remote), &error),
-        })
+        })?;
+        let target = self.target();
+        if largest_target > 0 && size(&target) > largest_target {
+            tracing::info!(folder = %target.display(), "the target folder has outgrown its limit, and starts anew");
+            remove(&target).map_err(disk)?;
+        }
+        Ok(())
     }
 
     /// Tells cargo where the repository ends. A package without a workspace makes cargo look for one in every folder
