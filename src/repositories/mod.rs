@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use crate::secrets::Secret;
 pub use build::{Artifact, Build};
 pub use error::{Error, Result};
 pub use history::Commit;
