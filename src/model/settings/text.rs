@@ -121,6 +121,10 @@ fn is_content(line: &str) -> bool {
 
 fn sentence(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
+    if let (Some(_), Some((_, place))) = (text.strip_prefix("budget breached"), text.split_once(" at line "))
+    {
+        return format!("it is nested too deeply or grows too large at line {place}");
+    }
     // The parser's advice to the programmer is none to the person who wrote the settings.
     match text.split_once(", set DuplicateKeyPolicy in Options if acceptable") {
         Some((before, after)) => format!("{before}{after}"),
@@ -130,6 +134,8 @@ fn sentence(error: &serde_saphyr::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn json(text: &str) -> String {
@@ -203,6 +209,47 @@ mod tests {
         }
         assert!(parse(&text).is_err());
         assert!(parse(&format!("a: {}", "[".repeat(100_000))).is_err());
+        let blocks: String = (0..1_000).map(|level| " ".repeat(level) + "a:\n").collect();
+        let error = parse(&blocks).unwrap_err().to_string();
+        assert_eq!(error, "it is nested too deeply or grows too large at line 65, column 65");
         assert!(parse(&format!("{{\"a\": {}", "[".repeat(100_000))).is_err());
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let number = prop_oneof![
+            any::<i64>().prop_map(Value::from),
+            (-80_000..80_000_i32).prop_map(|n| Value::from(f64::from(n) / 8.0))
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            number,
+            "\\PC{0,8}".prop_map(Value::from),
+            "(yes|no|on|0x1F|007|~|null|1e5|- a|a: b|#|)".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 20, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("\\PC{0,6}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_or_refused(text in "(\\PC|[\n\t :#{}\\[\\],&*!|>-]){0,60}") {
+            let _ = parse(&text);
+        }
+
+        /// As JSON, and as the YAML of a JSON that is not taken for JSON at first sight.
+        #[test]
+        fn json_is_taken_as_it_is(values in prop::collection::btree_map("[a-z]{1,6}", any_value(), 0..5)) {
+            let values: Map<String, Value> = values.into_iter().collect();
+            for text in [serde_json::to_string(&values).unwrap(), serde_json::to_string_pretty(&values).unwrap()] {
+                prop_assert_eq!(&parse(&text).unwrap(), &values);
+                prop_assert_eq!(&parse(&format!("# comment\n{text}")).unwrap(), &values);
+            }
+        }
     }
 }
