@@ -138,10 +138,19 @@ fn telling(reason: Reason) -> u8 {
 async fn connect(options: &Options, to: SocketAddr) -> (SocketAddr, io::Result<TcpStream>) {
     let socket = if to.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() };
     let outcome = match socket.and_then(|socket| tune(&socket, options).map(|()| socket)) {
-        Ok(socket) => socket.connect(to).await,
+        Ok(socket) => socket.connect(to).await.and_then(not_itself),
         Err(error) => Err(error),
     };
     (to, outcome)
+}
+
+/// A socket that connects to its own machine may be given, as its own, the very port it connects to, and then reach itself.
+fn not_itself(stream: TcpStream) -> io::Result<TcpStream> {
+    if stream.local_addr()? == stream.peer_addr()? {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    } else {
+        Ok(stream)
+    }
 }
 
 fn tune(socket: &TcpSocket, options: &Options) -> io::Result<()> {
@@ -173,7 +182,7 @@ fn late(address: &str, options: &Options) -> Failure {
 }
 
 /// What a failed attempt is called.
-fn refusal(address: &str, error: &io::Error) -> Failure {
+pub(super) fn refusal(address: &str, error: &io::Error) -> Failure {
     use io::ErrorKind as Kind;
     let (reason, happened) = match error.kind() {
         Kind::ConnectionRefused => (Reason::Refused, "refused the connection"),

@@ -14,6 +14,9 @@ use super::{Address, Failure};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+#[cfg(test)]
+mod tests;
+
 pub(super) enum Journal {
     Fine,
     Out { since: Instant },
@@ -27,7 +30,7 @@ impl Journal {
         match self {
             Self::Back { since } if !held => {
                 warn!(link, %address, reason = %failure.reason, "connected and lost again: {failure} Further changes are not logged until a connection holds.");
-                *self = Self::Flapping { since: *since, flaps: 1 };
+                *self = Self::Flapping { since: *since, flaps: 0 };
             }
             Self::Flapping { .. } if !held => {}
             Self::Out { .. } => {}
@@ -52,7 +55,7 @@ impl Journal {
     /// The connection has held, or ended as it should.
     pub(super) fn held(&mut self, link: &str, address: &Address) {
         if let Self::Flapping { since, flaps } = self {
-            info!(link, %address, "up and holding: {flaps} connections were lost within {:.1?}", since.elapsed());
+            info!(link, %address, "up and holding: {flaps} more connections were made within {:.1?}", since.elapsed());
         }
         *self = Self::Fine;
     }

@@ -1,6 +1,9 @@
 //! How to make a peer of each kind, and the target that reaches it.
 
-use super::{super::Target, harness::DEADLINE};
+use super::{
+    super::{Reason, Target},
+    harness::DEADLINE,
+};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -13,6 +16,9 @@ pub(super) type Stream = Either<TcpStream, UnixStream>;
 
 /// A kind of connection: a device that can be there or not, at an address that stays the same.
 pub(super) trait Kind: Send + Sync + 'static {
+    /// What a reset may be called.
+    const RESET: &'static [Reason] = &[Reason::Reset];
+
     /// Not listening yet.
     fn make() -> Self;
     fn target(&self) -> Target;
@@ -63,6 +69,9 @@ impl Kind for Tcp {
 }
 
 impl Kind for Unix {
+    // Linux tells a Unix socket of a reset once, and not at all if that falls into a write of which some bytes still went.
+    const RESET: &'static [Reason] = &[Reason::Reset, Reason::Closed];
+
     fn make() -> Self {
         Self { directory: tempfile::tempdir().expect("directory"), listener: None }
     }
@@ -90,6 +99,8 @@ impl Kind for Unix {
 macro_rules! make_break {
     ($kind:ident, $inner:ident) => {
         impl Kind for $kind {
+            const RESET: &'static [Reason] = $inner::RESET;
+
             fn make() -> Self {
                 Self($inner::make())
             }

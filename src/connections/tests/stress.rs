@@ -1,1 +1,236 @@
-//! x
+//! Whatever happens in whatever order: every receipt is answered once, nothing is sent out of order or continued on another
+//! connection, connections are numbered upwards, and the link ends clean.
+
+use super::{
+    super::{Connections, Mode, Options, State},
+    harness::{Receipts, Recorder},
+    kinds::{Kind, Tcp, Unix, reset},
+};
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use std::{sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// This many frames of this length.
+    Transmit(u8, u32),
+    Attempt,
+    Disconnect,
+    /// To the other device, or back.
+    Retarget,
+    Mode,
+    PeerSends(u32),
+    PeerCloses,
+    PeerResets,
+    /// The device the link is meant for stops or starts to listen.
+    Listen(bool),
+    Wait(u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1..20_u8, prop_oneof![8..200_u32, 8..200_000_u32]).prop_map(|(n, size)| Step::Transmit(n, size)),
+        2 => Just(Step::Attempt),
+        1 => Just(Step::Disconnect),
+        1 => Just(Step::Retarget),
+        1 => Just(Step::Mode),
+        2 => (1..100_000_u32).prop_map(Step::PeerSends),
+        2 => Just(Step::PeerCloses),
+        2 => Just(Step::PeerResets),
+        1 => any::<bool>().prop_map(Step::Listen),
+        4 => (0..15_u8).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// What a device does with its connections: reads frames and checks that each connection's are in order.
+struct Device<K> {
+    kind: K,
+    orders: tokio::sync::broadcast::Sender<Step>,
+    violations: Arc<Mutex<Vec<String>>>,
+}
+
+impl<K: Kind> Device<K> {
+    fn new(violations: &Arc<Mutex<Vec<String>>>) -> Self {
+        Self {
+            kind: K::make(),
+            orders: tokio::sync::broadcast::channel(64).0,
+            violations: violations.clone(),
+        }
+    }
+
+    fn serve(&self, mut stream: super::kinds::Stream) {
+        let mut orders = self.orders.subscribe();
+        let violations = self.violations.clone();
+        tokio::spawn(async move {
+            let mut pending = Vec::new();
+            let mut last = 0;
+            loop {
+                tokio::select! {
+                    order = orders.recv() => match order {
+                        Ok(Step::PeerSends(count)) => {
+                            let _ = stream.write_all(&vec![0; count as usize]).await;
+                        }
+                        Ok(Step::PeerResets) => return reset_if_possible(stream).await,
+                        Ok(_) | Err(_) => return,
+                    },
+                    read = stream.read_buf(&mut pending) => match read {
+                        Ok(0) | Err(_) => return,
+                        Ok(_) => {
+                            if let Err(violation) = check(&mut pending, &mut last) {
+                                violations.lock().push(violation);
+                                return;
+                            }
+                        }
+                    },
+                }
+            }
+        });
+    }
+}
+
+async fn reset_if_possible(stream: super::kinds::Stream) {
+    if matches!(stream, tokio_util::either::Either::Left(_)) {
+        reset(stream).await;
+    }
+}
+
+fn frame(number: u32, length: u32) -> Vec<u8> {
+    let mut frame = vec![0xa5; length as usize];
+    frame[..4].copy_from_slice(&number.to_be_bytes());
+    frame[4..8].copy_from_slice(&length.to_be_bytes());
+    frame
+}
+
+/// Takes whole frames off the front.
+fn check(pending: &mut Vec<u8>, last: &mut u32) -> Result<(), String> {
+    while pending.len() >= 8 {
+        let number = u32::from_be_bytes(pending[..4].try_into().unwrap());
+        let length = u32::from_be_bytes(pending[4..8].try_into().unwrap()) as usize;
+        if number <= *last || !(8..200_000).contains(&length) {
+            return Err(format!("frame {number} of {length} bytes after frame {last}"));
+        }
+        if pending.len() < length {
+            break;
+        }
+        if pending[8..length].iter().any(|byte| *byte != 0xa5) {
+            return Err(format!("frame {number} is torn"));
+        }
+        pending.drain(..length);
+        *last = number;
+    }
+    Ok(())
+}
+
+async fn story<K: Kind>(steps: Vec<Step>) {
+    let violations = Arc::new(Mutex::new(Vec::new()));
+    let mut devices = [Device::<K>::new(&violations), Device::<K>::new(&violations)];
+    for device in &mut devices {
+        device.kind.appear().await;
+    }
+    let options = Options {
+        queue_bytes: 500_000,
+        retry_min_ms: 2,
+        retry_jitter_ms: 2,
+        retry_cap_ms: 10,
+        stable_ms: 5,
+        ..super::harness::quick()
+    };
+    let connections = Connections::new(options);
+    let recorder = Recorder::new();
+    let mut mode = Mode::KeepOpen;
+    let (mut at, mut listening) = (0, [true, true]);
+    let link = recorder.open(&connections, devices[at].kind.target());
+    let receipts = Receipts::default();
+    let mut number = 0;
+    for step in steps {
+        match step {
+            Step::Transmit(count, length) => {
+                for _ in 0..count {
+                    number += 1;
+                    link.transmit(frame(number, length).into(), receipts.make());
+                }
+            }
+            Step::Attempt => link.attempt(),
+            Step::Disconnect => link.disconnect("as the story has it"),
+            Step::Retarget | Step::Mode => {
+                if matches!(step, Step::Mode) {
+                    mode = match mode {
+                        Mode::KeepOpen => Mode::MakeBreak { hold: Duration::from_millis(3) },
+                        Mode::MakeBreak { .. } => Mode::KeepOpen,
+                    };
+                } else {
+                    at = 1 - at;
+                }
+                let mut target = devices[at].kind.target();
+                target.mode = mode;
+                link.retarget(target);
+            }
+            Step::PeerSends(_) | Step::PeerCloses | Step::PeerResets => drop(devices[at].orders.send(step)),
+            Step::Listen(true) if !listening[at] => {
+                devices[at].kind.appear().await;
+                listening[at] = true;
+            }
+            Step::Listen(false) if listening[at] => {
+                devices[at].kind.disappear();
+                listening[at] = false;
+            }
+            Step::Listen(_) => {}
+            Step::Wait(milliseconds) => {
+                let until = tokio::time::sleep(Duration::from_millis(u64::from(milliseconds)));
+                tokio::pin!(until);
+                loop {
+                    let [one, two] = &devices;
+                    tokio::select! {
+                        stream = one.kind.accept(), if listening[0] => one.serve(stream),
+                        stream = two.kind.accept(), if listening[1] => two.serve(stream),
+                        () = &mut until => break,
+                    }
+                }
+            }
+        }
+    }
+    tokio::time::timeout(super::harness::DEADLINE, link.close()).await.expect("closes");
+    receipts.look(|answers| {
+        assert_eq!(answers.unanswered, 0);
+        assert_eq!(answers.ok + answers.errors.len(), answers.given_out, "{answers:?}");
+    });
+    recorder.look(|record| {
+        assert!(record.dropped, "the sink is gone");
+        let ups = record.states.iter().filter_map(|state| match state {
+            State::Up { connection, .. } => Some(*connection),
+            _ => None,
+        });
+        assert!(ups.is_sorted_by(|a, b| a < b), "{:?}", record.states);
+        assert!(
+            !record.states.windows(2).any(|pair| !pair[0].news(&pair[1])),
+            "no news: {:?}",
+            record.states
+        );
+    });
+    let metrics = connections.metrics();
+    assert_eq!(metrics.idle + metrics.connecting + metrics.up + metrics.down, 0, "{metrics:?}");
+    let violations = violations.lock();
+    assert!(violations.is_empty(), "{violations:?}");
+}
+
+fn tell<K: Kind>(steps: Vec<Step>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    runtime.block_on(story::<K>(steps));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_story_ends_well_over_tcp(steps in steps()) {
+        tell::<Tcp>(steps);
+    }
+
+    #[test]
+    fn any_story_ends_well_over_unix(steps in steps()) {
+        tell::<Unix>(steps);
+    }
+}
