@@ -1,1 +1,91 @@
-//! Attribute macros of drivers-sdk.
+//! Attribute macros of drivers-sdk; the SDK documents and re-exports them.
+//!
+//! They generate calls of `drivers_sdk::__private` and as little else as they can, so that drivers compile fast. Every
+//! error points at what the author wrote and says what to write instead.
+#![forbid(unsafe_code)]
+
+use proc_macro::TokenStream;
+use quote::quote;
+
+mod attributes;
+mod data;
+mod docs;
+mod driver;
+mod settings;
+mod status;
+
+/// Makes a driver of an `impl` block.
+///
+/// ```text
+/// /// Markdown: what people read about the driver.
+/// #[driver(name = "PJLink projector", module = "Display", tcp = 4352, framing = lines("\r"))]
+/// impl Projector { … }
+/// ```
+///
+/// | option | |
+/// | --- | --- |
+/// | `name = "…"` | what people call it; required |
+/// | `module = "…"` | the name its modules are found by, such as `Display`; required |
+/// | `tcp = 23`, `udp = 161`, `uri = "https://…"`, `logic` | how it reaches its device, and the default port or address; one is required |
+/// | `makebreak`, `makebreak(hold_ms = 2000)` | connect to send, then disconnect |
+/// | `framing = …` | how the byte stream is cut: see `drivers_sdk::framing` |
+/// | `settings = Type`, `status = Type` | types with `#[derive(Settings)]` and `#[derive(Status)]` |
+/// | `timeout_ms = 5000`, `retries = 0`, `delay_ms = 0` | of commands, unless a command says otherwise |
+///
+/// In the block, these are exposed or run by the SDK; everything else is the driver's own:
+///
+/// | attribute | |
+/// | --- | --- |
+/// | `#[function]`, `#[function(security = "support")]` | callers may use it; its doc comment is its description |
+/// | `#[create]` | makes the driver from its settings: `fn create(settings: &Type) -> Result<Self>`; else `Default` does |
+/// | `#[started]`, `#[stopped]` | the module starts, or ends |
+/// | `#[connected]`, `#[disconnected]` | the link to the device came up, or went down |
+/// | `#[received]` | the device said something that no command waits for: `fn(&self, cx: &Cx<Self>, line: &str)` |
+/// | `#[settings_changed]`, `#[system_changed]` | new settings, or the system's modules changed |
+///
+/// Methods take `&self`, then `cx: &Cx<Self>` if they want it; they may be `async` or not, and return a `Result` or not.
+#[proc_macro_attribute]
+pub fn driver(options: TokenStream, item: TokenStream) -> TokenStream {
+    driver::expand(options.into(), item.into()).into()
+}
+
+/// Makes a struct the settings of a driver: see the trait of the same name.
+///
+/// `#[setting(default = 30)]` on a field gives it a default; `#[setting(default)]` that of its type.
+#[proc_macro_derive(Settings, attributes(setting))]
+pub fn derive_settings(item: TokenStream) -> TokenStream {
+    settings::expand(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct the status of a driver: see the trait of the same name.
+#[proc_macro_derive(Status)]
+pub fn derive_status(item: TokenStream) -> TokenStream {
+    status::expand(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct or enum usable in arguments, results, settings and status: it becomes JSON with a schema.
+///
+/// Variants of an enum are written in `snake_case`, unless `#[serde(rename_all = "…")]` says otherwise.
+#[proc_macro_attribute]
+pub fn data(options: TokenStream, item: TokenStream) -> TokenStream {
+    data::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// The attributes that `#[driver]` takes off: met elsewhere, they say where they belong.
+macro_rules! misplaced {
+    ($($name:ident)*) => {$(
+        #[doc = concat!("Marks a method in an `impl` block with [`macro@driver`]: `#[", stringify!($name), "]`.")]
+        #[proc_macro_attribute]
+        pub fn $name(_: TokenStream, item: TokenStream) -> TokenStream {
+            let message = concat!(
+                "#[", stringify!($name), "] marks a method inside an `impl` block that has #[driver(…)] on it"
+            );
+            let item = proc_macro2::TokenStream::from(item);
+            quote! { ::core::compile_error!(#message); #item }.into()
+        }
+    )*};
+}
+
+misplaced! {
+    function create started stopped connected disconnected received settings_changed system_changed
+}

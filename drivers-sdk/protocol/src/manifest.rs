@@ -27,6 +27,9 @@ pub struct Manifest {
     /// Connect to send, then disconnect.
     #[serde(default)]
     pub makebreak: bool,
+    /// How long a make-break connection stays after the last bytes, milliseconds; absent for the daemon's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_ms: Option<u64>,
     /// Default base URI of a service driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,

@@ -52,6 +52,9 @@ pub struct Start {
     /// The system of a logic module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
+    /// The link connects to send, then disconnects: transmit at any time, the answer says whether it worked.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub makebreak: bool,
     /// The link, if it is up at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkUp>,
@@ -125,6 +128,10 @@ pub struct Failure {
     /// Backtrace of a panic, a line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn is_zero(number: &u16) -> bool {

@@ -129,6 +129,7 @@ impl Reconciler {
             settings: raw(settings),
             system: wanted.system.clone(),
             link,
+            makebreak: wanted.link.makebreak(),
         };
         let shared = self.shared.clone();
         let limit = Duration::from_millis(self.shared.options.process_start_ms);

@@ -9,7 +9,7 @@ use drivers_sdk_protocol::message;
 use super::Reconciler;
 use super::lanes::{Company, LaneKey};
 use super::slot::hash;
-use crate::connections::Target;
+use crate::connections::{Mode, Target};
 use crate::model::{Driver, Module};
 use crate::runtime::directory::Id;
 use crate::runtime::program::Program;
@@ -41,6 +41,17 @@ pub(super) enum Way {
     Emulator {
         makebreak: bool,
     },
+}
+
+impl Way {
+    /// The driver may send while the link is down.
+    pub(super) fn makebreak(&self) -> bool {
+        match self {
+            Way::None => false,
+            Way::Link(target) => matches!(target.mode, Mode::MakeBreak { .. }),
+            Way::Emulator { makebreak } => *makebreak,
+        }
+    }
 }
 
 /// What a module should be.

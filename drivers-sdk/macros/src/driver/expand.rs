@@ -1,0 +1,236 @@
+//! The `Driver` implementation.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{ItemImpl, Type};
+
+use super::methods::{Function, Method, Methods, Output};
+use super::options::DriverOptions;
+use crate::docs;
+use crate::settings::is_named;
+
+pub(crate) fn expand(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> TokenStream {
+    let this = &block.self_ty;
+    let unit: Type = syn::parse_quote!(());
+    let settings = options.settings.as_ref().unwrap_or(&unit);
+    let status = options.status.as_ref().unwrap_or(&unit);
+    let declaration = declaration(block, options, methods);
+    let create = create(this, methods);
+    let schemas = methods.functions.iter().map(|function| schemas(&function.method));
+    let calls = methods.functions.iter().enumerate().map(|(index, function)| call(index, &function.method));
+    let handlers = methods.handlers.iter().map(|(mark, method)| handler(mark, method));
+
+    quote! {
+        #[automatically_derived]
+        impl ::drivers_sdk::__private::Driver for #this {
+            type Settings = #settings;
+            type Status = #status;
+            const DECLARATION: &'static ::drivers_sdk::__private::Declaration = &#declaration;
+
+            fn create(
+                settings: &Self::Settings,
+            ) -> ::core::result::Result<Self, ::drivers_sdk::__private::Error> {
+                let _ = settings;
+                #create
+            }
+
+            fn schemas(
+                schemas: &mut ::drivers_sdk::__private::Schemas,
+            ) -> ::std::vec::Vec<::drivers_sdk::__private::FunctionSchemas> {
+                let _ = &schemas;
+                ::std::vec![#(#schemas),*]
+            }
+
+            async fn call(
+                &self,
+                cx: &::drivers_sdk::__private::Cx<Self>,
+                function: usize,
+                args: ::std::string::String,
+                reply: ::drivers_sdk::__private::Reply<'_>,
+            ) -> ::core::result::Result<(), ::drivers_sdk::__private::Error> {
+                let _ = (cx, &args);
+                match function {
+                    #(#calls)*
+                    _ => reply.done(&()),
+                }
+            }
+
+            #(#handlers)*
+        }
+    }
+}
+
+fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> TokenStream {
+    let (name, module, description) = (&options.name, &options.module, docs::text(&block.attrs));
+    let reach = options.reach();
+    let makebreak = options.makebreak.is_some();
+    let hold = match options.makebreak.flatten() {
+        Some(hold) => quote! { ::core::option::Option::Some(#hold) },
+        None => quote! { ::core::option::Option::None },
+    };
+    let framing = match &options.framing {
+        Some(framing) => quote_spanned! { framing.span() => {
+            #[allow(unused_imports)]
+            use ::drivers_sdk::framing::*;
+            #framing
+        } },
+        None => quote! { ::drivers_sdk::framing::none() },
+    };
+    let (timeout_ms, retries, delay_ms) = (options.timeout_ms, options.retries, options.delay_ms);
+    let handlers = methods.handlers.iter().map(|(mark, _)| format_ident!("{mark}"));
+    let functions = methods.functions.iter().map(|function| {
+        let Function { method, description, security } = function;
+        let name = name_of(method);
+        let params = method.params.iter().map(|(ident, ty)| {
+            let (name, optional) = (ident.to_string(), is_named(ty, "Option"));
+            quote! { ::drivers_sdk::__private::Param { name: #name, optional: #optional } }
+        });
+        quote! {
+            ::drivers_sdk::__private::Function {
+                name: #name,
+                description: #description,
+                security: ::drivers_sdk::__private::Security::#security,
+                params: &[#(#params),*],
+            }
+        }
+    });
+    quote! {
+        ::drivers_sdk::__private::Declaration {
+            name: #name,
+            module: #module,
+            description: #description,
+            #reach
+            makebreak: #makebreak,
+            hold_ms: #hold,
+            framing: #framing,
+            timeout_ms: #timeout_ms,
+            retries: #retries,
+            delay_ms: #delay_ms,
+            handlers: ::drivers_sdk::__private::Handlers {
+                #(#handlers: true,)*
+                ..::drivers_sdk::__private::Handlers::NONE
+            },
+            functions: &[#(#functions),*],
+        }
+    }
+}
+
+fn create(this: &Type, methods: &Methods) -> TokenStream {
+    match &methods.create {
+        None => quote_spanned! { this.span() =>
+            ::core::result::Result::Ok(<#this as ::core::default::Default>::default())
+        },
+        Some(create) => {
+            let ident = &create.ident;
+            let settings = create.takes_settings.then(|| quote!(settings));
+            let made = quote_spanned! { ident.span() => <#this>::#ident(#settings) };
+            if create.is_result {
+                quote! { ::core::result::Result::Ok(#made?) }
+            } else {
+                quote! { ::core::result::Result::Ok(#made) }
+            }
+        }
+    }
+}
+
+fn name_of(method: &Method) -> String {
+    use syn::ext::IdentExt;
+    method.ident.unraw().to_string()
+}
+
+fn schemas(method: &Method) -> TokenStream {
+    let params = method.params.iter().map(|(_, ty)| {
+        let ty = owned(ty);
+        quote_spanned! { ty.span() => schemas.input.subschema_for::<#ty>() }
+    });
+    let returns = match &method.output {
+        Output::Nothing => quote! { () },
+        Output::Value(ty) => quote! { #ty },
+        Output::Result(ty) => quote! { <#ty as ::drivers_sdk::__private::Fallible>::Value },
+    };
+    quote! {
+        ::drivers_sdk::__private::FunctionSchemas {
+            params: ::std::vec![#(#params),*],
+            returns: schemas.output.subschema_for::<#returns>(),
+        }
+    }
+}
+
+/// The type an argument is read as: a `&str` is read as a `String`.
+fn owned(ty: &Type) -> Type {
+    match ty {
+        Type::Reference(reference) if is_named(&reference.elem, "str") => {
+            syn::parse_quote_spanned!(ty.span() => ::std::string::String)
+        }
+        other => other.clone(),
+    }
+}
+
+/// An arm of `call`: the arguments are read, and their text dropped, before the function runs.
+fn call(index: usize, method: &Method) -> TokenStream {
+    let name = name_of(method);
+    let names = method.params.iter().map(|(ident, _)| ident.to_string());
+    let places: Vec<Ident> = (0..method.params.len()).map(|at| format_ident!("arg{at}")).collect();
+    let reads = method.params.iter().enumerate().map(|(at, (_, ty))| {
+        let ty = owned(ty);
+        quote_spanned! { ty.span() => args.get::<#ty>(#at)? }
+    });
+    let passed = method.params.iter().zip(&places).map(|((_, ty), place)| match ty {
+        Type::Reference(_) => quote! { &#place },
+        _ => quote! { #place },
+    });
+    let invoked = invoke(method, passed);
+    let value = match method.output {
+        Output::Nothing | Output::Value(_) => invoked,
+        Output::Result(_) => quote! { #invoked? },
+    };
+    let count = method.params.len();
+    quote! {
+        #index => {
+            let (#(#places,)*) = {
+                let args = ::drivers_sdk::__private::Args::<#count>::parse(#name, [#(#names),*], &args)?;
+                let _ = &args;
+                (#(#reads,)*)
+            };
+            ::core::mem::drop(args);
+            let value = #value;
+            reply.done(&value)
+        }
+    }
+}
+
+fn invoke(method: &Method, arguments: impl Iterator<Item = TokenStream>) -> TokenStream {
+    let ident = &method.ident;
+    let cx = method.takes_cx.then(|| quote! { cx, });
+    let call = quote! { Self::#ident(self, #cx #(#arguments),*) };
+    if method.is_async {
+        quote! { #call.await }
+    } else {
+        call
+    }
+}
+
+fn handler(mark: &str, method: &Method) -> TokenStream {
+    let mark_ident = format_ident!("{mark}");
+    let frame = (mark == "received").then(|| quote! { frame: &::drivers_sdk::__private::Frame, });
+    let argument = method.params.first().map(|(_, ty)| {
+        quote_spanned! { ty.span() => ::drivers_sdk::__private::FromFrame::from_frame(frame)? }
+    });
+    let invoked = invoke(method, argument.into_iter());
+    let result = match method.output {
+        Output::Result(_) => quote! { let _ = #invoked?; },
+        Output::Nothing | Output::Value(_) => quote! { let _ = #invoked; },
+    };
+    quote! {
+        async fn #mark_ident(
+            &self,
+            cx: &::drivers_sdk::__private::Cx<Self>,
+            #frame
+        ) -> ::core::result::Result<(), ::drivers_sdk::__private::Error> {
+            let _ = cx;
+            #result
+            ::core::result::Result::Ok(())
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `#[driver(…)]` on an `impl` block.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{ImplItem, Item, ItemImpl};
+
+mod expand;
+mod methods;
+mod options;
+
+use methods::Methods;
+use options::DriverOptions;
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+    let mut block = match parse_block(item.clone()) {
+        Ok(block) => block,
+        Err(error) => {
+            let error = error.into_compile_error();
+            return quote! { #error #item };
+        }
+    };
+    // The attributes come off first, so that one mistake does not make every one of them an error.
+    let methods = Methods::take(&mut block);
+    let result = syn::parse2(options).and_then(DriverOptions::read);
+    let generated = match (result, methods) {
+        (Ok(options), Ok(methods)) => expand::expand(&block, &options, &methods),
+        (Err(mut first), Err(second)) => {
+            first.combine(second);
+            first.into_compile_error()
+        }
+        (Err(error), _) | (_, Err(error)) => error.into_compile_error(),
+    };
+    quote! { #block #generated }
+}
+
+fn parse_block(item: TokenStream) -> syn::Result<ItemImpl> {
+    const PLACE: &str =
+        "#[driver(…)] stands before an `impl` block of the driver's type: `impl Projector { … }`";
+    let block = match syn::parse2(item)? {
+        Item::Impl(block) => block,
+        Item::Struct(item) => return Err(syn::Error::new_spanned(item.ident, PLACE)),
+        other => return Err(syn::Error::new_spanned(other, PLACE)),
+    };
+    if let Some((_, path, _)) = &block.trait_ {
+        return Err(syn::Error::new_spanned(path, PLACE));
+    }
+    if !block.generics.params.is_empty() {
+        return Err(syn::Error::new_spanned(&block.generics, "a driver has no generic parameters"));
+    }
+    if let Some(item) = block.items.iter().find(|item| matches!(item, ImplItem::Macro(_))) {
+        return Err(syn::Error::new_spanned(
+            item.to_token_stream(),
+            "#[driver] cannot see what this macro makes: write the methods out",
+        ));
+    }
+    Ok(block)
+}

@@ -1,0 +1,153 @@
+//! The options of `#[driver(…)]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{Expr, LitStr, Type};
+
+use crate::attributes::{Option_, Options, Value, once};
+
+const KNOWN: &str = "`name`, `module`, `tcp`, `udp`, `uri`, `logic`, `makebreak`, `framing`, `settings`, `status`, \
+                     `timeout_ms`, `retries` and `delay_ms`";
+
+pub(crate) struct DriverOptions {
+    pub(crate) name: LitStr,
+    pub(crate) module: LitStr,
+    pub(crate) reach: Reach,
+    /// How long a connection is held, if it is made for each command.
+    pub(crate) makebreak: Option<Option<u64>>,
+    pub(crate) framing: Option<Expr>,
+    pub(crate) settings: Option<Type>,
+    pub(crate) status: Option<Type>,
+    pub(crate) timeout_ms: u64,
+    pub(crate) retries: u32,
+    pub(crate) delay_ms: u64,
+}
+
+/// How a driver reaches its device.
+pub(crate) enum Reach {
+    Tcp(u16),
+    Udp(u16),
+    Uri(LitStr),
+    Logic,
+}
+
+impl DriverOptions {
+    pub(crate) fn read(options: Options) -> syn::Result<DriverOptions> {
+        let (mut name, mut module, mut reach, mut makebreak) = (None, None, None, None);
+        let (mut framing, mut settings, mut status) = (None, None, None);
+        let (mut timeout_ms, mut retries, mut delay_ms) = (None, None, None);
+        for option in options.0 {
+            let ident = option.name.clone();
+            match ident.to_string().as_str() {
+                "name" => once(&mut name, &ident, filled(option.string("PJLink projector")?)?)?,
+                "module" => once(&mut module, &ident, module_name(option.string("Display")?)?)?,
+                "tcp" => {
+                    reached(&mut reach, &ident, Reach::Tcp(option.number("the device's port", "4352")?))?
+                }
+                "udp" => reached(&mut reach, &ident, Reach::Udp(option.number("the device's port", "161")?))?,
+                "uri" => reached(&mut reach, &ident, Reach::Uri(option.string("https://example.org/api")?))?,
+                "logic" => {
+                    option.flag()?;
+                    reached(&mut reach, &ident, Reach::Logic)?;
+                }
+                "makebreak" => once(&mut makebreak, &ident, hold(option)?)?,
+                "framing" => once(&mut framing, &ident, option.expr("lines(\"\\r\\n\")")?)?,
+                "settings" => once(&mut settings, &ident, option.path("ProjectorSettings")?)?,
+                "status" => once(&mut status, &ident, option.path("ProjectorStatus")?)?,
+                "timeout_ms" => once(&mut timeout_ms, &ident, option.number("in milliseconds", "5000")?)?,
+                "retries" => once(&mut retries, &ident, option.number("a number of times", "2")?)?,
+                "delay_ms" => once(&mut delay_ms, &ident, option.number("in milliseconds", "100")?)?,
+                _ => return Err(option.unknown("#[driver]", KNOWN)),
+            }
+        }
+        let missing = |what: &str| syn::Error::new(Span::call_site(), what);
+        let reach = reach.map(|(_, reach)| reach).ok_or_else(|| {
+            missing("say how the driver reaches its device: `tcp = PORT`, `udp = PORT`, `uri = \"…\"`, or `logic`")
+        })?;
+        if let (Reach::Logic, Some(expr)) = (&reach, &framing) {
+            return Err(syn::Error::new_spanned(expr, "a logic driver has no device, so no framing"));
+        }
+        Ok(DriverOptions {
+            name: name.ok_or_else(|| missing("say what people call it: `name = \"PJLink projector\"`"))?,
+            module: module
+                .ok_or_else(|| missing("say the name its modules are found by: `module = \"Display\"`"))?,
+            reach,
+            makebreak,
+            framing,
+            settings,
+            status,
+            timeout_ms: timeout_ms.unwrap_or(5000),
+            retries: retries.unwrap_or(0),
+            delay_ms: delay_ms.unwrap_or(0),
+        })
+    }
+
+    /// `kind`, `port`, `udp` and `uri` of the declaration.
+    pub(crate) fn reach(&self) -> TokenStream {
+        let none = quote! { ::core::option::Option::None };
+        let some = |value: TokenStream| quote! { ::core::option::Option::Some(#value) };
+        let (kind, port, udp, uri) = match &self.reach {
+            Reach::Tcp(port) => (quote!(Device), some(quote!(#port)), false, none),
+            Reach::Udp(port) => (quote!(Device), some(quote!(#port)), true, none),
+            Reach::Uri(uri) if uri.value().starts_with("ws") => {
+                (quote!(Websocket), none, false, some(quote!(#uri)))
+            }
+            Reach::Uri(uri) => (quote!(Service), none, false, some(quote!(#uri))),
+            Reach::Logic => (quote!(Logic), none.clone(), false, none),
+        };
+        quote! { kind: ::drivers_sdk::__private::Kind::#kind, port: #port, udp: #udp, uri: #uri, }
+    }
+}
+
+fn reached(place: &mut Option<(String, Reach)>, ident: &syn::Ident, reach: Reach) -> syn::Result<()> {
+    if let Some((other, _)) = place {
+        let message = format!("a driver reaches its device in one way, and this one has `{other}` already");
+        return Err(syn::Error::new(ident.span(), message));
+    }
+    *place = Some((ident.to_string(), reach));
+    Ok(())
+}
+
+fn filled(text: LitStr) -> syn::Result<LitStr> {
+    if text.value().trim().is_empty() {
+        return Err(syn::Error::new(text.span(), "this is empty"));
+    }
+    Ok(text)
+}
+
+/// Modules are found as `Name_1`, so the name itself has no such end.
+fn module_name(text: LitStr) -> syn::Result<LitStr> {
+    let name = text.value();
+    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let ends_like_index =
+        name.rsplit_once('_').is_some_and(|(_, end)| end.bytes().all(|b| b.is_ascii_digit()));
+    if name.is_empty() || !letters || ends_like_index {
+        return Err(syn::Error::new(
+            text.span(),
+            "a module name has letters, digits, `_` and `-`, and no `_1` at its end: modules are found as `Display_1`",
+        ));
+    }
+    Ok(text)
+}
+
+/// `makebreak` or `makebreak(hold_ms = 2000)`.
+fn hold(option: Option_) -> syn::Result<Option<u64>> {
+    let mut hold = None;
+    match option.value {
+        Value::None => {}
+        Value::Has(options) => {
+            for option in options.0 {
+                if option.name != "hold_ms" {
+                    return Err(option.unknown("`makebreak`", "`hold_ms`"));
+                }
+                let name = option.name.clone();
+                once(&mut hold, &name, option.number("in milliseconds", "2000")?)?;
+            }
+        }
+        Value::Is(_) => {
+            let message = "write `makebreak`, or `makebreak(hold_ms = 2000)`";
+            return Err(syn::Error::new(option.name.span(), message));
+        }
+    }
+    Ok(hold)
+}

@@ -1,0 +1,47 @@
+//! `#[derive(Status)]`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::DeriveInput;
+use syn::ext::IdentExt;
+
+use crate::docs;
+use crate::settings::named_fields;
+
+pub(crate) fn expand(item: TokenStream) -> syn::Result<TokenStream> {
+    let item: DeriveInput = syn::parse2(item)?;
+    let name = &item.ident;
+    let fields = named_fields(&item, "Status")?;
+
+    let (mut keys, mut writes, mut describes) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, field) in fields.named.iter().enumerate() {
+        let Some(ident) = &field.ident else { continue };
+        let (ty, key, doc) = (&field.ty, ident.unraw().to_string(), docs::text(&field.attrs));
+        writes.push(quote! { #index => ::drivers_sdk::__private::serde_json::to_writer(out, &self.#ident) });
+        describes.push(quote! { description.key::<#ty>(#key, #doc); });
+        keys.push(key);
+    }
+    Ok(quote! {
+        #[automatically_derived]
+        impl ::drivers_sdk::__private::Status for #name {
+            const KEYS: &'static [&'static str] = &[#(#keys),*];
+
+            fn write(
+                &self,
+                index: usize,
+                out: &mut ::std::vec::Vec<u8>,
+            ) -> ::drivers_sdk::__private::serde_json::Result<()> {
+                let _ = &out;
+                match index {
+                    #(#writes,)*
+                    _ => ::core::result::Result::Ok(()),
+                }
+            }
+
+            fn describe(description: &mut ::drivers_sdk::__private::StatusDescription<'_>) {
+                let _ = &description;
+                #(#describes)*
+            }
+        }
+    })
+}

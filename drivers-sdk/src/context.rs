@@ -1,0 +1,145 @@
+//! What a driver's code works with: [`Cx`].
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::rc::{Rc, Weak};
+
+use drivers_sdk_protocol::Kind;
+use drivers_sdk_protocol::message::{Level, SaveSetting};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+
+use crate::driver::Driver;
+use crate::error::{Error, Result};
+use crate::matcher::{Matcher, NoReply};
+use crate::module::Core;
+use crate::module::command::Command;
+use crate::module::instance::Instance;
+use crate::status::StatusHandle;
+use crate::system::System;
+
+/// A module's side of the world: its device, status, settings, log, schedules and system.
+pub struct Cx<D: Driver> {
+    /// What the module publishes: `cx.status.set(|status| status.power = true)`.
+    pub status: StatusHandle<D::Status>,
+    pub(crate) core: Rc<Core>,
+    pub(crate) instance: Weak<Instance<D>>,
+    settings: RefCell<Rc<D::Settings>>,
+}
+
+impl<D: Driver> std::fmt::Debug for Cx<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cx").field("module", &self.core.id).finish_non_exhaustive()
+    }
+}
+
+impl<D: Driver> Cx<D> {
+    pub(crate) fn new(
+        core: Rc<Core>,
+        settings: D::Settings,
+        status: StatusHandle<D::Status>,
+        instance: Weak<Instance<D>>,
+    ) -> Cx<D> {
+        Cx { status, core, instance, settings: RefCell::new(Rc::new(settings)) }
+    }
+
+    pub(crate) fn replace_settings(&self, settings: D::Settings) {
+        self.settings.replace(Rc::new(settings));
+    }
+
+    // === Who it is ===
+
+    /// The module's id (`mod-…`).
+    pub fn id(&self) -> &str {
+        &self.core.id
+    }
+
+    /// The name it is found by in its system, such as `Display`.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    // === The device ===
+
+    /// Whether the link to the device is up. A make-break link counts as up while the device can be reached.
+    pub fn is_connected(&self) -> bool {
+        self.core.link.is_up()
+    }
+
+    /// A command for the device, sent when it is awaited. The framing adds its delimiter or length.
+    ///
+    /// While the device is offline it fails at once (code `offline`); so does a command in flight when the link drops.
+    /// On a make-break link it connects.
+    pub fn send(&self, message: impl Into<Vec<u8>>) -> Command<'_, NoReply> {
+        Command::new(&self.core, Some(message.into()), NoReply)
+    }
+
+    /// Waits, in its turn, for something the device says by itself, such as a greeting. What arrived and was not yet
+    /// given to `#[received]` is looked at first.
+    pub fn expect<M: Matcher>(&self, matcher: M) -> Command<'_, M> {
+        Command::new(&self.core, None, matcher)
+    }
+
+    /// Fails the commands that wait for their turn (code `replaced`).
+    pub fn clear_queue(&self) {
+        self.core.queue.clear(&Error::replaced("the queue was cleared"));
+    }
+
+    /// Drops the connection, and makes another; the reason is shown to people.
+    pub fn disconnect(&self, reason: impl AsRef<str>) {
+        self.core.disconnect(reason.as_ref());
+    }
+
+    // === Settings ===
+
+    /// The settings as they are now.
+    pub fn settings(&self) -> Rc<D::Settings> {
+        self.settings.borrow().clone()
+    }
+
+    /// Changes one of the module's own settings, durably: done when it is on disk.
+    pub async fn save_setting(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result {
+        let value = to_raw_value(value)?;
+        let saved = self.core.request(Kind::SaveSetting, &SaveSetting { key: key.into(), value: &value })?;
+        saved.await.map(drop)
+    }
+
+    // === Other modules ===
+
+    /// The system of a logic module.
+    pub fn system(&self) -> System<D> {
+        System::new(self.core.clone(), self.instance.clone())
+    }
+
+    // === The log ===
+
+    /// Logs a line.
+    pub fn log(&self, level: Level, message: impl Display) {
+        self.core.log(level, &message.to_string());
+    }
+
+    /// Logs every step: for development.
+    pub fn trace(&self, message: impl Display) {
+        self.log(Level::Trace, message);
+    }
+
+    /// Logs what helps whoever mends the driver.
+    pub fn debug(&self, message: impl Display) {
+        self.log(Level::Debug, message);
+    }
+
+    /// Logs what happened.
+    pub fn info(&self, message: impl Display) {
+        self.log(Level::Info, message);
+    }
+
+    /// Logs what is wrong and was coped with.
+    pub fn warn(&self, message: impl Display) {
+        self.log(Level::Warn, message);
+    }
+
+    /// Logs what failed.
+    pub fn error(&self, message: impl Display) {
+        self.log(Level::Error, message);
+    }
+}

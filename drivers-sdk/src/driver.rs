@@ -1,0 +1,221 @@
+//! What `#[driver]` makes of an `impl` block: the [`Driver`] trait, and the [`Declaration`] behind its manifest.
+
+use std::future::ready;
+
+use drivers_sdk_protocol::manifest::{Kind, Security};
+use schemars::{Schema, SchemaGenerator};
+use serde::Serialize;
+
+use crate::context::Cx;
+use crate::error::Result;
+use crate::frame::Frame;
+use crate::framing::Framing;
+use crate::module::Core;
+use crate::settings::Settings;
+use crate::status::Status;
+
+/// A driver. Write `#[driver(…)]` on an `impl` block instead of implementing this.
+pub trait Driver: Sized + 'static {
+    /// What people configure.
+    type Settings: Settings;
+    /// What the module publishes.
+    type Status: Status;
+    /// What the attribute says.
+    const DECLARATION: &'static Declaration;
+
+    /// Makes a module's state.
+    #[doc(hidden)]
+    fn create(settings: &Self::Settings) -> Result<Self>;
+
+    /// The schemas of the functions, in their order.
+    #[doc(hidden)]
+    fn schemas(schemas: &mut Schemas) -> Vec<FunctionSchemas>;
+
+    /// Runs the function with this number.
+    #[doc(hidden)]
+    fn call(
+        &self,
+        cx: &Cx<Self>,
+        function: usize,
+        args: String,
+        reply: Reply<'_>,
+    ) -> impl Future<Output = Result>;
+
+    #[doc(hidden)]
+    fn started(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    #[doc(hidden)]
+    fn stopped(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    #[doc(hidden)]
+    fn connected(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    #[doc(hidden)]
+    fn disconnected(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    #[doc(hidden)]
+    fn settings_changed(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    #[doc(hidden)]
+    fn system_changed(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    #[doc(hidden)]
+    fn received(&self, _: &Cx<Self>, _: &Frame) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+}
+
+/// What a driver says about itself, as far as it is known without schemas.
+#[derive(Debug)]
+pub struct Declaration {
+    /// What people call it.
+    pub name: &'static str,
+    /// The name its modules are found by.
+    pub module: &'static str,
+    /// Markdown, from the doc comment.
+    pub description: &'static str,
+    /// How it reaches its device.
+    pub kind: Kind,
+    /// Default port.
+    pub port: Option<u16>,
+    /// The device speaks UDP.
+    pub udp: bool,
+    /// Default base URI of a service.
+    pub uri: Option<&'static str>,
+    /// Connect to send, then disconnect.
+    pub makebreak: bool,
+    /// How long a make-break connection stays, in milliseconds.
+    pub hold_ms: Option<u64>,
+    /// How frames are told apart.
+    pub framing: Framing,
+    /// How long a command waits for its reply, in milliseconds.
+    pub timeout_ms: u64,
+    /// How often a command without a reply is sent again.
+    pub retries: u32,
+    /// Least time between the end of a command and the next, in milliseconds.
+    pub delay_ms: u64,
+    /// Which handlers it has.
+    pub handlers: Handlers,
+    /// Its functions, in the order of the source.
+    pub functions: &'static [Function],
+}
+
+/// Which handlers a driver has, so that nothing is run for those that it has not.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Handlers {
+    pub started: bool,
+    pub stopped: bool,
+    pub connected: bool,
+    pub disconnected: bool,
+    pub settings_changed: bool,
+    pub system_changed: bool,
+    pub received: bool,
+}
+
+impl Handlers {
+    /// None of them.
+    pub const NONE: Handlers = Handlers {
+        started: false,
+        stopped: false,
+        connected: false,
+        disconnected: false,
+        settings_changed: false,
+        system_changed: false,
+        received: false,
+    };
+}
+
+/// A function that callers may use.
+#[derive(Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// Markdown, from its doc comment.
+    pub description: &'static str,
+    /// Who may call it.
+    pub security: Security,
+    /// Its parameters.
+    pub params: &'static [Param],
+}
+
+/// A parameter of a function.
+#[derive(Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// May be left out.
+    pub optional: bool,
+}
+
+/// Makes schemas of what callers send and of what they get: those may differ.
+#[derive(Debug)]
+pub struct Schemas {
+    /// For arguments and settings.
+    pub input: SchemaGenerator,
+    /// For results and status.
+    pub output: SchemaGenerator,
+}
+
+/// The schemas of one function.
+#[derive(Debug)]
+pub struct FunctionSchemas {
+    /// Of its parameters, in order.
+    pub params: Vec<Schema>,
+    /// Of its result.
+    pub returns: Schema,
+}
+
+/// Where the result of a call goes.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) correlation: u32,
+}
+
+impl Reply<'_> {
+    /// Answers the call.
+    pub fn done<T: Serialize + ?Sized>(self, value: &T) -> Result {
+        self.core.answer(self.correlation, value)
+    }
+}
+
+/// A result whose value has a schema: tells the `T` of a `Result<T>` under whatever alias it is written.
+pub trait Fallible {
+    /// The value of success.
+    type Value;
+}
+
+impl<T, E> Fallible for std::result::Result<T, E> {
+    type Value = T;
+}
+
+/// What handlers, schedules and subscriptions may return: nothing, or a result that is logged if it is an error.
+pub trait Outcome {
+    /// As a result.
+    fn outcome(self) -> Result;
+}
+
+impl Outcome for () {
+    fn outcome(self) -> Result {
+        Ok(())
+    }
+}
+
+impl<T, E: Into<crate::error::Error>> Outcome for std::result::Result<T, E> {
+    fn outcome(self) -> Result {
+        self.map(drop).map_err(Into::into)
+    }
+}

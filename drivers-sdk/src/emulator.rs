@@ -1,0 +1,175 @@
+//! Emulated devices: the other end of a driver, in the same package.
+//!
+//! ```
+//! use drivers_sdk::emulator::*;
+//! use drivers_sdk::framing::lines;
+//! use drivers_sdk::Result;
+//! use std::cell::Cell;
+//!
+//! #[derive(Default)]
+//! struct Lamp {
+//!     on: Cell<bool>,
+//! }
+//!
+//! impl Device for Lamp {
+//!     type Settings = ();
+//!
+//!     fn create(_: ()) -> Result<Self> {
+//!         Ok(Lamp::default())
+//!     }
+//!
+//!     async fn session(&self, mut stream: DeviceStream) -> Result {
+//!         stream.framing(lines("\r\n"));
+//!         while let Some(line) = stream.next().await? {
+//!             match &*line.text() {
+//!                 "ON" => self.on.set(true),
+//!                 "OFF" => self.on.set(false),
+//!                 "?" => {}
+//!                 _ => {
+//!                     stream.send("ERROR").await?;
+//!                     continue;
+//!                 }
+//!             }
+//!             stream.send(if self.on.get() { "LAMP ON" } else { "LAMP OFF" }).await?;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//! ```
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::net::UnixListener;
+use tokio::sync::Mutex;
+
+use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::framing::{Fault, Framer, Framing, none};
+use crate::settings::Settings;
+
+/// Bytes read at once.
+const READ: usize = 4096;
+
+/// A model of a device. Its state outlives connections, as that of a device does: keep it in `Cell`s and `RefCell`s, for
+/// sessions share it. Everything runs on one thread.
+pub trait Device: Sized + 'static {
+    /// What it needs of the module's settings, such as the password that the driver will use; `()` for nothing.
+    type Settings: Settings;
+
+    /// Makes the device as it is when its plug is put in.
+    fn create(settings: Self::Settings) -> Result<Self>;
+
+    /// Serves one connection, until the peer closes it or the device does by returning.
+    fn session(&self, stream: DeviceStream) -> impl Future<Output = Result>;
+}
+
+trait Wire: AsyncRead + AsyncWrite {}
+impl<T: AsyncRead + AsyncWrite> Wire for T {}
+
+type BoxedWire = Box<dyn Wire + Unpin>;
+
+/// A device's end of a connection.
+pub struct DeviceStream {
+    read: ReadHalf<BoxedWire>,
+    writer: DeviceWriter,
+    framer: Framer,
+    frames: VecDeque<Frame>,
+}
+
+impl std::fmt::Debug for DeviceStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceStream").finish_non_exhaustive()
+    }
+}
+
+impl DeviceStream {
+    /// A device's end of any stream, for tests.
+    pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> DeviceStream {
+        let (read, write) = split(Box::new(stream) as BoxedWire);
+        let writer =
+            DeviceWriter { write: Rc::new(Mutex::new(write)), framing: Rc::new(RefCell::new(none())) };
+        DeviceStream { read, writer, framer: Framer::new(none()), frames: VecDeque::new() }
+    }
+
+    /// Says how frames are told apart from here on, in both directions. None, unless this is called.
+    pub fn framing(&mut self, framing: Framing) {
+        self.framer = Framer::new(framing);
+        self.writer.framing.replace(framing);
+    }
+
+    /// The next frame; `None` when the peer closed the connection.
+    pub async fn next(&mut self) -> Result<Option<Frame>> {
+        let mut buffer = [0; READ];
+        while self.frames.is_empty() {
+            let read = self.read.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok(None);
+            }
+            let frames = &mut self.frames;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            if let Err(Fault::OutOfStep { length, limit }) =
+                self.framer.push(bytes, |frame| frames.push_back(Frame::from(frame)))
+            {
+                return Err(Error::device(format!("a frame of {length} bytes is over the limit of {limit}")));
+            }
+        }
+        Ok(self.frames.pop_front())
+    }
+
+    /// Sends a frame.
+    pub async fn send(&self, message: impl Into<Vec<u8>>) -> Result {
+        self.writer.send(message).await
+    }
+
+    /// Another way to write to this connection, for what the device says by itself or what another session causes.
+    pub fn writer(&self) -> DeviceWriter {
+        self.writer.clone()
+    }
+}
+
+/// Writes to a connection.
+#[derive(Clone)]
+pub struct DeviceWriter {
+    write: Rc<Mutex<WriteHalf<BoxedWire>>>,
+    framing: Rc<RefCell<Framing>>,
+}
+
+impl std::fmt::Debug for DeviceWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceWriter").finish_non_exhaustive()
+    }
+}
+
+impl DeviceWriter {
+    /// Sends a frame.
+    pub async fn send(&self, message: impl Into<Vec<u8>>) -> Result {
+        let framing = *self.framing.borrow();
+        let bytes = framing.encode(message.into())?;
+        Ok(self.write.lock().await.write_all(&bytes).await?)
+    }
+}
+
+/// Makes a device from the JSON text of a module's settings; empty means none.
+pub fn create<D: Device>(settings: &str) -> Result<D> {
+    let settings = if settings.trim().is_empty() { "{}" } else { settings };
+    D::create(D::Settings::parse(settings)?)
+}
+
+/// Serves a device on every connection that the listener accepts. Runs on a
+/// [`LocalRuntime`](tokio::runtime::LocalRuntime) or in a [`LocalSet`](tokio::task::LocalSet).
+pub async fn serve<D: Device>(device: D, listener: UnixListener) -> io::Result<()> {
+    let device = Rc::new(device);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let device = device.clone();
+        tokio::task::spawn_local(async move {
+            if let Err(error) = device.session(DeviceStream::new(stream)).await {
+                eprintln!("emulator: a session ended: {error}");
+            }
+        });
+    }
+}

@@ -1,0 +1,69 @@
+//! The manifest, made from the declaration and the types. Only `--manifest` comes here: schemas cost time and memory.
+
+use drivers_sdk_protocol::manifest::{Function, Manifest, Param};
+use schemars::generate::SchemaSettings;
+
+use crate::driver::{Driver, Schemas};
+use crate::process::sdk_version;
+use crate::settings::{Description, Settings};
+use crate::status::{Status, StatusDescription};
+
+/// What the driver declares.
+pub fn manifest<D: Driver>(emulator: bool) -> Manifest {
+    // Every schema stands for itself: there is no document around it for `$ref` to point into.
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schemas = Schemas {
+        input: settings.clone().for_deserialize().into_generator(),
+        output: settings.for_serialize().into_generator(),
+    };
+
+    let declaration = D::DECLARATION;
+    let functions = declaration.functions.iter().zip(D::schemas(&mut schemas));
+    let functions = functions
+        .map(|(function, types)| Function {
+            name: function.name.into(),
+            description: function.description.into(),
+            security: function.security,
+            params: function
+                .params
+                .iter()
+                .zip(types.params)
+                .map(|(param, schema)| Param {
+                    name: param.name.into(),
+                    schema: schema.to_value(),
+                    optional: param.optional,
+                })
+                .collect(),
+            returns: types.returns.to_value(),
+        })
+        .collect();
+    let mut description = Description::new(&mut schemas);
+    D::Settings::describe(&mut description);
+    let (settings, defaults) = description.finish();
+    let mut description = StatusDescription::new(&mut schemas);
+    D::Status::describe(&mut description);
+    let status = description.finish();
+
+    Manifest {
+        manifest: 1,
+        name: declaration.name.into(),
+        module: declaration.module.into(),
+        description: declaration.description.into(),
+        kind: declaration.kind,
+        port: declaration.port,
+        udp: declaration.udp,
+        makebreak: declaration.makebreak,
+        hold_ms: declaration.hold_ms,
+        uri: declaration.uri.map(Into::into),
+        settings,
+        defaults,
+        status,
+        functions,
+        interfaces: Vec::new(),
+        emulator,
+        sdk: sdk_version(),
+    }
+}

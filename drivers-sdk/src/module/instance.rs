@@ -1,0 +1,329 @@
+//! A module with its driver: calls, handlers and how they are run.
+//!
+//! - Each call is a task of its own, so that a slow one holds up nothing.
+//! - `connected`, `disconnected`, `settings_changed` and `system_changed` run one after the other, in order. `connected` is
+//!   dropped when its connection goes.
+//! - `received` runs for one frame after the other, in order.
+//! - Neither begins before `started` is done.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use drivers_sdk_protocol::message::{self, Failure, Level, LinkDown, code};
+
+use super::tasks::Scope;
+use super::{Arrived, Core, Phase};
+use crate::channel;
+use crate::context::Cx;
+use crate::driver::{Driver, Reply};
+use crate::error::{Error, Result};
+use crate::panics::{guard, guarded};
+use crate::settings::Settings;
+use crate::status::StatusHandle;
+
+/// How long `stopped` may take.
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(3);
+
+/// What happens to a module, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Connected(u64),
+    Disconnected,
+    SettingsChanged,
+    SystemChanged,
+}
+
+/// A module.
+pub(crate) struct Instance<D: Driver> {
+    pub(crate) core: Rc<Core>,
+    pub(crate) driver: D,
+    pub(crate) cx: Cx<D>,
+    events: RefCell<VecDeque<Event>>,
+    handling: Cell<bool>,
+    receiving: Cell<bool>,
+    /// Wakes `connected` when its connection goes.
+    link_lost: RefCell<Option<Waker>>,
+}
+
+impl<D: Driver> Instance<D> {
+    /// Makes the module and begins `started`; `Start` is answered when that is done, or when it failed.
+    pub(crate) fn start(core: Core, start: &message::Start) -> Option<Rc<Instance<D>>> {
+        let core = Rc::new(core);
+        let made = guard(|| {
+            let settings = D::Settings::parse(start.settings.get())?;
+            let driver = D::create(&settings)?;
+            Ok::<_, Error>((settings, driver, StatusHandle::new(core.clone())))
+        });
+        let (settings, driver, status) = match made {
+            Ok(Ok(made)) => made,
+            Ok(Err(error)) => {
+                core.refuse_start(&error);
+                return None;
+            }
+            Err(failure) => {
+                core.fail(&failure);
+                return None;
+            }
+        };
+        let instance = Rc::new_cyclic(|weak| Instance {
+            cx: Cx::new(core.clone(), settings, status, weak.clone()),
+            core,
+            driver,
+            events: RefCell::default(),
+            handling: Cell::new(false),
+            receiving: Cell::new(false),
+            link_lost: RefCell::new(None),
+        });
+        if let Err(failure) = guard(|| instance.cx.status.publish()) {
+            instance.core.fail(&failure);
+            return None;
+        }
+        if let Some(link) = &start.link {
+            instance.link_up(link.connection);
+        }
+        if D::DECLARATION.handlers.started {
+            let this = instance.clone();
+            instance.spawn(Scope::Module, async move {
+                let result = this.driver.started(&this.cx).await;
+                this.started(result);
+            });
+        } else {
+            instance.started(Ok(()));
+        }
+        Some(instance)
+    }
+
+    fn started(self: &Rc<Self>, result: Result) {
+        let Phase::Starting(correlation) = self.core.phase.get() else { return };
+        match result {
+            Ok(()) => {
+                self.core.phase.set(Phase::Running);
+                self.core.done(correlation);
+                self.handle_events();
+                self.handle_received();
+            }
+            Err(error) => self.core.refuse_start(&error),
+        }
+    }
+
+    /// Runs a future of this module as a task that ends with it; the number of the task.
+    pub(crate) fn spawn(self: &Rc<Self>, scope: Scope, future: impl Future<Output = ()> + 'static) -> u32 {
+        let number = self.core.tasks.number();
+        let core = self.core.clone();
+        let task = tokio::task::spawn_local(async move {
+            let result = guarded(future).await;
+            core.tasks.remove(number);
+            if let Err(failure) = result {
+                core.fail(&failure);
+            }
+        });
+        self.core.tasks.add(number, scope, task.abort_handle());
+        number
+    }
+
+    /// Begins a call.
+    pub(crate) fn call(self: &Rc<Self>, correlation: u32, payload: &[u8]) {
+        let core = &self.core;
+        let fail = |code: &str, message: String| {
+            let failure = Failure { code: code.into(), message, ..Failure::default() };
+            core.channel.fail(core.handle, correlation, &failure);
+        };
+        if matches!(core.phase.get(), Phase::Stopping | Phase::Ended) {
+            return core.channel.fail(core.handle, correlation, &channel::stopped());
+        }
+        let call: message::Call<'_> = match serde_json::from_slice(payload) {
+            Ok(call) => call,
+            Err(error) => return fail(code::BAD_REQUEST, format!("the call cannot be read: {error}")),
+        };
+        let functions = D::DECLARATION.functions;
+        let Some(function) = functions.iter().position(|function| function.name == call.function) else {
+            let message = format!("{} has no function `{}`", D::DECLARATION.name, call.function);
+            return fail(code::UNKNOWN_FUNCTION, message);
+        };
+        let (this, args) = (self.clone(), call.args.get().to_owned());
+        let task = tokio::task::spawn_local(async move {
+            let core = &this.core;
+            let reply = Reply { core, correlation };
+            match guarded(this.driver.call(&this.cx, function, args, reply)).await {
+                Ok(result) => {
+                    core.tasks.remove_call(correlation);
+                    if let (Err(error), false) = (result, core.is_over()) {
+                        core.channel.fail(core.handle, correlation, error.failure());
+                    }
+                }
+                // Tells this caller as well.
+                Err(failure) => core.fail(&failure),
+            }
+        });
+        core.tasks.add_call(correlation, task.abort_handle());
+    }
+
+    /// Nobody waits for the call any more: its commands leave the queue.
+    pub(crate) fn cancel(&self, correlation: u32) {
+        if let Some(call) = self.core.tasks.remove_call(correlation) {
+            call.abort();
+        }
+    }
+
+    pub(crate) fn link_up(self: &Rc<Self>, connection: u64) {
+        if self.core.link_up(connection) {
+            self.event(Event::Connected(connection));
+        }
+    }
+
+    pub(crate) fn link_down(self: &Rc<Self>, why: LinkDown) {
+        let was_up = self.core.link_down(why);
+        if !self.core.link.makebreak {
+            self.core.tasks.abort_connection();
+        }
+        if let Some(connected) = self.link_lost.take() {
+            connected.wake();
+        }
+        if was_up {
+            self.event(Event::Disconnected);
+        }
+    }
+
+    /// Bytes of the device.
+    pub(crate) fn received(self: &Rc<Self>, bytes: &[u8], acknowledge: u32) {
+        if let Err(failure) = guard(|| self.core.received(bytes, acknowledge)) {
+            // A matcher panicked.
+            return self.core.fail(&failure);
+        }
+        self.handle_received();
+    }
+
+    /// New settings. They are in force when this returns; the handler runs after that.
+    pub(crate) fn settings(self: &Rc<Self>, settings: &str) -> Result<(), Failure> {
+        let settings = guard(|| D::Settings::parse(settings))?.map_err(|error| error.failure().clone())?;
+        self.cx.replace_settings(settings);
+        self.event(Event::SettingsChanged);
+        Ok(())
+    }
+
+    pub(crate) fn system(self: &Rc<Self>, system: message::System) {
+        self.core.system.replace(Some(Box::new(system)));
+        self.event(Event::SystemChanged);
+    }
+
+    /// Ends the module; `Stop` is answered when `stopped` is done, or takes too long.
+    pub(crate) fn stop(self: &Rc<Self>, correlation: u32) {
+        if let Phase::Starting(start) = self.core.phase.get() {
+            self.core.channel.fail(self.core.handle, start, &channel::stopped());
+        }
+        self.core.abandon(&channel::stopped());
+        if !D::DECLARATION.handlers.stopped {
+            return self.core.end(correlation);
+        }
+        self.core.phase.set(Phase::Stopping);
+        let this = self.clone();
+        tokio::task::spawn_local(async move {
+            let stopped = tokio::time::timeout(STOP_LIMIT, this.driver.stopped(&this.cx));
+            match guarded(stopped).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => this.failed("stopped", &error),
+                Ok(Err(_)) => {
+                    this.core.log(Level::Warn, &format!("`stopped` took more than {STOP_LIMIT:?}: cut short"))
+                }
+                Err(failure) => {
+                    let place = failure.place.as_deref().unwrap_or_default();
+                    this.core
+                        .log(Level::Error, &format!("panic in `stopped` at {place}: {}", failure.message));
+                }
+            }
+            this.core.end(correlation);
+        });
+    }
+
+    fn event(self: &Rc<Self>, event: Event) {
+        let handlers = &D::DECLARATION.handlers;
+        let handled = match event {
+            Event::Connected(_) => handlers.connected,
+            Event::Disconnected => handlers.disconnected,
+            Event::SettingsChanged => handlers.settings_changed,
+            Event::SystemChanged => handlers.system_changed,
+        };
+        if handled {
+            self.events.borrow_mut().push_back(event);
+            self.handle_events();
+        }
+    }
+
+    fn handle_events(self: &Rc<Self>) {
+        if self.core.phase.get() != Phase::Running || self.events.borrow().is_empty() || self.handling.get() {
+            return;
+        }
+        self.handling.set(true);
+        let this = self.clone();
+        self.spawn(Scope::Module, async move {
+            loop {
+                let Some(event) = this.events.borrow_mut().pop_front() else { break };
+                let (name, result) = match event {
+                    Event::Connected(connection) => ("connected", this.connected(connection).await),
+                    Event::Disconnected => ("disconnected", this.driver.disconnected(&this.cx).await),
+                    Event::SettingsChanged => {
+                        ("settings_changed", this.driver.settings_changed(&this.cx).await)
+                    }
+                    Event::SystemChanged => ("system_changed", this.driver.system_changed(&this.cx).await),
+                };
+                if let Err(error) = result {
+                    this.failed(name, &error);
+                }
+            }
+            this.handling.set(false);
+        });
+    }
+
+    /// Runs `connected` as long as its connection lives; what it schedules ends with the connection.
+    async fn connected(&self, connection: u64) -> Result {
+        let tasks = &self.core.tasks;
+        tasks.abort_connection();
+        let mut handler = std::pin::pin!(self.driver.connected(&self.cx));
+        poll_fn(|context| {
+            if self.core.link.connection.get() != connection {
+                return Poll::Ready(Ok(()));
+            }
+            self.link_lost.replace(Some(context.waker().clone()));
+            tasks.within(Scope::Connection, || handler.as_mut().poll(context))
+        })
+        .await
+    }
+
+    fn handle_received(self: &Rc<Self>) {
+        if self.core.phase.get() != Phase::Running
+            || self.receiving.get()
+            || self.core.inbox.borrow().is_empty()
+        {
+            return;
+        }
+        self.receiving.set(true);
+        let this = self.clone();
+        self.spawn(Scope::Module, async move {
+            loop {
+                let Some(arrived) = this.core.inbox.borrow_mut().pop_front() else { break };
+                match arrived {
+                    Arrived::Acknowledge(correlation) => this.core.done(correlation),
+                    Arrived::Frame(frame) if D::DECLARATION.handlers.received => {
+                        if let Err(error) = this.driver.received(&this.cx, &frame).await {
+                            this.failed("received", &error);
+                        }
+                    }
+                    Arrived::Frame(frame) => {
+                        this.core.log(Level::Debug, &format!("nobody asked for {frame:?}"));
+                    }
+                }
+            }
+            this.receiving.set(false);
+        });
+    }
+
+    /// Logs the error of a handler. That the device went away meanwhile is no news.
+    pub(crate) fn failed(&self, what: &str, error: &Error) {
+        let level = if error.is_offline() { Level::Debug } else { Level::Warn };
+        self.core.log(level, &format!("{what}: {error}"));
+    }
+}

@@ -1,0 +1,94 @@
+//! The tasks of a module: its calls by correlation, everything else by number. All end with the module.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use tokio::task::AbortHandle;
+
+/// How long a task may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// As long as the module.
+    Module,
+    /// As long as the connection in whose `connected` it was made.
+    Connection,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    calls: RefCell<HashMap<u32, AbortHandle>>,
+    others: RefCell<HashMap<u32, (Scope, AbortHandle)>>,
+    next: Cell<u32>,
+    /// The scope of what the code that runs now makes.
+    scope: Cell<Option<Scope>>,
+}
+
+impl Tasks {
+    pub(crate) fn add_call(&self, correlation: u32, handle: AbortHandle) {
+        self.calls.borrow_mut().insert(correlation, handle);
+    }
+
+    /// The call was answered, or nobody waits for it.
+    pub(crate) fn remove_call(&self, correlation: u32) -> Option<AbortHandle> {
+        self.calls.borrow_mut().remove(&correlation)
+    }
+
+    /// The correlations of the calls under way, which are forgotten.
+    pub(crate) fn take_calls(&self) -> Vec<u32> {
+        self.calls.take().into_keys().collect()
+    }
+
+    /// A number for a task that is about to be spawned.
+    pub(crate) fn number(&self) -> u32 {
+        let number = self.next.get().wrapping_add(1);
+        self.next.set(number);
+        number
+    }
+
+    pub(crate) fn add(&self, number: u32, scope: Scope, handle: AbortHandle) {
+        self.others.borrow_mut().insert(number, (scope, handle));
+    }
+
+    pub(crate) fn remove(&self, number: u32) {
+        self.others.borrow_mut().remove(&number);
+    }
+
+    pub(crate) fn abort(&self, number: u32) {
+        let task = self.others.borrow_mut().remove(&number);
+        if let Some((_, handle)) = task {
+            handle.abort();
+        }
+    }
+
+    /// Ends what was made in `connected`.
+    pub(crate) fn abort_connection(&self) {
+        self.others.borrow_mut().retain(|_, (scope, handle)| {
+            if *scope == Scope::Connection {
+                handle.abort();
+            }
+            *scope != Scope::Connection
+        });
+    }
+
+    /// Ends everything; the calls stay to be answered.
+    pub(crate) fn abort_all(&self) {
+        for (_, handle) in self.others.take().into_values() {
+            handle.abort();
+        }
+        for handle in self.calls.borrow().values() {
+            handle.abort();
+        }
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope.get().unwrap_or(Scope::Module)
+    }
+
+    /// Runs code in whose course tasks of this scope are made.
+    pub(crate) fn within<R>(&self, scope: Scope, code: impl FnOnce() -> R) -> R {
+        let outer = self.scope.replace(Some(scope));
+        let result = code();
+        self.scope.set(outer);
+        result
+    }
+}
