@@ -117,7 +117,7 @@ impl<D: Driver> Process<D> {
         let Some(kind) = header.kind() else { return };
         let correlation = header.correlation;
         match kind {
-            Kind::Hello => self.hello(payload),
+            Kind::Hello => self.hello(correlation, payload),
             Kind::Ping => {
                 let _ = self.channel.send(Kind::Pong, header.module, correlation, |_| {});
             }
@@ -194,7 +194,7 @@ impl<D: Driver> Process<D> {
         }
     }
 
-    fn hello(&mut self, payload: &[u8]) {
+    fn hello(&mut self, correlation: u32, payload: &[u8]) {
         let (oldest, newest) = VERSIONS;
         match serde_json::from_slice::<Hello>(payload) {
             Ok(hello) if hello.versions.0 <= newest && hello.versions.1 >= oldest => {
@@ -203,7 +203,7 @@ impl<D: Driver> Process<D> {
                     features: Vec::new(),
                     sdk: sdk_version(),
                 };
-                let _ = self.channel.send_json(Kind::Welcome, 0, 0, &welcome);
+                let _ = self.channel.send_json(Kind::Welcome, 0, correlation, &welcome);
             }
             Ok(hello) => {
                 let (from, to) = hello.versions;

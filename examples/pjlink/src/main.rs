@@ -1,0 +1,146 @@
+//! Projectors and displays that speak PJLink class 1, over TCP port 4352.
+//!
+//! The projector speaks first: `PJLINK 0`, or `PJLINK 1` and a random number, with which the first command of the
+//! connection must be signed. Commands are `%1` and four letters; lines end with a carriage return.
+
+mod class1;
+mod emulator;
+
+use class1::{answer, digest, faults, greeting, lamp_hours};
+use drivers_sdk::prelude::*;
+
+#[derive(Settings)]
+pub struct Options {
+    /// Password of the projector; leave it out if it asks for none.
+    password: Option<Secret>,
+    /// Seconds between two polls. Projectors close a connection that is silent for 30 seconds.
+    #[setting(default = 15)]
+    poll_seconds: u64,
+}
+
+#[derive(Default, Status)]
+struct State {
+    /// Whether it is on, or on its way there.
+    power: Option<bool>,
+    power_state: Option<Power>,
+    /// The input it shows: `11` is the first RGB input, `21` video, `31` digital, `41` storage, `51` network.
+    input: Option<String>,
+    /// The inputs it has.
+    inputs: Vec<String>,
+    /// Whether picture and sound are muted.
+    mute: Option<bool>,
+    /// Parts that are not well: `filter: warning`.
+    faults: Vec<String>,
+    /// Hours of each lamp.
+    lamp_hours: Vec<u32>,
+    name: Option<String>,
+    manufacturer: Option<String>,
+    model: Option<String>,
+}
+
+/// What the lamp does.
+#[data]
+enum Power {
+    Standby,
+    Warming,
+    On,
+    Cooling,
+}
+
+#[derive(Default)]
+struct Projector;
+
+/// Any projector or display that speaks PJLink class 1.
+#[driver(
+    name = "PJLink projector", module = "Display", tcp = 4352, framing = lines("\r"),
+    settings = Options, status = State,
+)]
+impl Projector {
+    /// Signs in with the first command, and learns what never changes.
+    #[connected]
+    async fn greet(&self, cx: &Cx<Self>) -> Result {
+        let random = cx.expect(parse(greeting)).await?;
+        let signature = match (random, &cx.settings().password) {
+            (None, _) => String::new(),
+            (Some(random), Some(password)) => digest(&random, password.reveal()),
+            (Some(_), None) => {
+                return Err(Error::device("the projector asks for a password: set `password`"));
+            }
+        };
+        let class = cx.send(format!("{signature}%1CLSS ?")).reply(answer("CLSS")).await?;
+        cx.debug(format!("PJLink class {class}"));
+        let inputs = self.ask(cx, "INST", "?").await?;
+        let name = self.ask(cx, "NAME", "?").await?;
+        let manufacturer = self.ask(cx, "INF1", "?").await?;
+        let model = self.ask(cx, "INF2", "?").await?;
+        cx.status.set(|status| {
+            status.inputs = inputs.split(' ').map(Into::into).collect();
+            status.name = Some(name);
+            status.manufacturer = Some(manufacturer);
+            status.model = Some(model);
+        });
+        cx.every(secs(cx.settings().poll_seconds), Self::poll);
+        self.poll(cx).await
+    }
+
+    async fn poll(&self, cx: &Cx<Self>) -> Result {
+        let power = self.ask(cx, "POWR", "?").await?;
+        let state = match &*power {
+            "0" => Power::Standby,
+            "1" => Power::On,
+            "2" => Power::Cooling,
+            "3" => Power::Warming,
+            _ => return Err(Error::device(format!("the projector says its power is {power}"))),
+        };
+        cx.status.set(|status| {
+            status.power_state = Some(state);
+            status.power = Some(matches!(state, Power::On | Power::Warming));
+        });
+        if state == Power::On {
+            let input = self.ask(cx, "INPT", "?").await?;
+            let mute = self.ask(cx, "AVMT", "?").await?;
+            cx.status.set(|status| {
+                status.input = Some(input);
+                status.mute = Some(mute == "31");
+            });
+        }
+        let faults = faults(&self.ask(cx, "ERST", "?").await?);
+        // Projectors without a lamp refuse this one.
+        let lamps = self.ask(cx, "LAMP", "?").await.map_or(Vec::new(), |lamps| lamp_hours(&lamps));
+        cx.status.set(|status| {
+            status.faults = faults;
+            status.lamp_hours = lamps;
+        });
+        Ok(())
+    }
+
+    /// Turns the projector on or off. Refused while it warms up or cools down.
+    #[function]
+    async fn power(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
+        self.ask(cx, "POWR", if on { "1" } else { "0" }).await?;
+        self.poll(cx).await?;
+        Ok(on)
+    }
+
+    /// Selects an input, by its number: see `inputs`.
+    #[function]
+    async fn input(&self, cx: &Cx<Self>, input: String) -> Result {
+        self.ask(cx, "INPT", &input).await?;
+        cx.status.set(|status| status.input = Some(input));
+        Ok(())
+    }
+
+    /// Mutes picture and sound.
+    #[function]
+    async fn mute(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
+        self.ask(cx, "AVMT", if on { "31" } else { "30" }).await?;
+        cx.status.set(|status| status.mute = Some(on));
+        Ok(on)
+    }
+
+    async fn ask(&self, cx: &Cx<Self>, command: &'static str, parameter: &str) -> Result<String> {
+        cx.send(format!("%1{command} {parameter}")).reply(answer(command)).await
+    }
+}
+
+drivers_sdk::main!(Projector, emulator = emulator::Emulator);
