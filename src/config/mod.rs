@@ -19,7 +19,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{connections, repositories, runtime};
+use crate::{api, connections, repositories, runtime};
 
 /// Everything that `config.example.toml` shows, with its defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,7 @@ pub struct Config {
     pub connections: connections::Options,
     pub builds: repositories::Options,
     pub drivers: runtime::Options,
+    pub api: api::Options,
 }
 
 /// The control API's socket, and the process.

@@ -79,7 +79,23 @@ pub(super) const RANGES: &[(&str, &str, i64, i64)] = &[
     ("drivers", "channel_bytes", MIB, 16 * GIB),
     ("drivers", "fetch_retry_ms", 100, DAY),
     ("drivers", "fetch_retry_max_ms", 100, DAY),
-    ("drivers", "shutdown_ms", 100, 9_000),
+    ("drivers", "shutdown_ms", 100, 8_000),
+
+    ("api", "max_body_bytes", KIB, GIB),
+    ("api", "header_timeout_ms", 100, 10 * MINUTE),
+    ("api", "body_timeout_ms", 100, HOUR),
+    ("api", "exec_timeout_ms", 10, DAY),
+    ("api", "settle_timeout_ms", 0, 10 * MINUTE),
+    ("api", "pull_timeout_ms", 100, HOUR),
+    ("api", "compile_timeout_ms", 100, DAY),
+    ("api", "shutdown_ms", 0, 8_000),
+    ("api", "socket_message_bytes", KIB, GIB),
+    ("api", "socket_in_flight", 1, 1_000_000),
+    ("api", "socket_bindings", 1, 10_000_000),
+    ("api", "socket_debugs", 0, 100_000),
+    ("api", "socket_stall_ms", 100, HOUR),
+    ("api", "socket_recheck_ms", 100, HOUR),
+    ("api", "socket_pong_ms", 100, HOUR),
 ];
 
 /// Refuses a number outside its range, with the place it was read from.

@@ -10,15 +10,17 @@ mod lock;
 mod log;
 mod signals;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 
 use crate::{
+    api,
     config::Config,
     connections::Connections,
     repositories::{self, Repositories},
-    secrets::{self, Secret, Vault},
+    runtime::{self, Runtime},
+    secrets::{self, Secret, Vault, key::Key},
     store,
 };
 
@@ -26,6 +28,8 @@ use lock::Lock;
 
 /// After the first signal the process ends within this time, whatever hangs.
 const STOP: Duration = Duration::from_secs(10);
+/// Open requests may go on for this long before the drivers that answer them are told to stop.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start, or did not stop as it should.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,12 @@ pub enum Error {
     First(#[from] first::Error),
     #[error("cannot open the repositories: {0}")]
     Repositories(#[from] repositories::Error),
+    #[error("cannot keep the admin key: {0}")]
+    Key(#[from] api::keys::Error),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[from] runtime::Error),
+    #[error("the control API failed: {0}")]
+    Api(std::io::Error),
     #[error("the daemon did not stop within {} s and was ended", STOP.as_secs())]
     Stuck,
 }
@@ -54,7 +64,7 @@ impl Error {
     /// The exit code of the process.
     pub fn code(&self) -> u8 {
         match self {
-            Error::First(first::Error::Site(_)) => 2,
+            Error::First(first::Error::Site(_)) | Error::Key(api::keys::Error::Preset) => 2,
             Error::Lock(lock::Error::InUse { .. }) => 3,
             _ => 1,
         }
@@ -83,16 +93,53 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     // Before anything runs: a port that is taken must not cost the drivers a start.
     let address = config.server.listen;
     let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
-    let store = store::sqlite::open(data.join("headend.db"))?;
+    let address = listener.local_addr().unwrap_or(address);
+
     let vault = Arc::new(Vault::open(&data)?);
-    if vault.is_new() && *store.head().borrow() > 0 {
-        tracing::warn!(
-            data = %data.display(),
-            "the vault's key was missing and a new one was made: settings and passwords that were sealed with the old \
-             one cannot be read. Stop, and restore vault.key from a backup, or enter them again"
-        );
+    let store = store::sqlite::open(data.join("headend.db"))?;
+    first::apply(&config.site, &store, &vault, api::now()).await?;
+    let key = api::keys::bootstrap(&*store, preset.as_ref().map(Secret::expose)).await?;
+
+    let repositories = Repositories::open(data.join("repositories"), config.builds)?;
+    let connections = Connections::new(config.connections);
+    let options = runtime::Options { run_dir: data.join("run"), ..config.drivers };
+    let runtime = Runtime::start(store.clone(), vault.clone(), repositories.clone(), connections, options)?;
+    announce(address, &data, key.as_ref());
+
+    let state = api::State::new(store, vault, runtime.clone(), repositories, config.api, stop.clone());
+    let mut serving = tokio::spawn(api::serve(listener, api::router(state.clone()), state));
+    // The API ends by itself only if it fails.
+    let ended = tokio::select! {
+        () = stop.cancelled() => None,
+        ended = &mut serving => Some(ended),
+    };
+    let ending = async {
+        let open = ended.is_none() && tokio::time::timeout(LAST_REQUESTS, &mut serving).await.is_err();
+        runtime.shutdown().await;
+        if open {
+            let _ = serving.await;
+        }
+    };
+    tokio::time::timeout(STOP, ending).await.map_err(|_| Error::Stuck)?;
+    tracing::info!("stopped");
+    match ended.and_then(Result::ok) {
+        Some(Err(cause)) => Err(Error::Api(cause)),
+        _ => Ok(()),
     }
-    first::apply(&config.site, &store, &vault, 0).await?;
-    stop.cancelled().await;
-    Ok(())
+}
+
+/// Tells people, on standard output, where it is; and the admin key, this once.
+fn announce(address: SocketAddr, data: &Path, key: Option<&Key>) {
+    tracing::info!(%address, data = %data.display(), "serving");
+    let mut text = format!(
+        "Headend {} listens at http://{address}\ndata directory: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        data.canonicalize().unwrap_or_else(|_| data.into()).display()
+    );
+    if let Some(key) = key {
+        text.push_str(&format!("admin API key (shown only now): {}\n", key.expose()));
+    }
+    let mut out = std::io::stdout().lock();
+    // Nobody need be listening.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

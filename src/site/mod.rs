@@ -7,12 +7,12 @@
 //! ```toml
 //! [repositories.examples]
 //! uri = ".."                              # a URI, or a git work tree relative to this file
-//! root_path = "examples"                  # the folder in the repository that holds the drivers
+//! root_path = "examples"                  # drivers are looked for in this folder only
 //! # branch: of a local work tree, the branch it has checked out; else "master"
 //!
 //! [drivers.projector]
 //! repository = "examples"
-//! file_name = "pjlink/Cargo.toml"         # relative to root_path
+//! file_name = "drivers/pjlink/Cargo.toml" # in the repository
 //! module_name = "Display"
 //! role = "device"                         # ssh, device, service, websocket or logic
 //! # commit = "HEAD"                       # the newest of the branch, or a hash

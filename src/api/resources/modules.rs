@@ -107,6 +107,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Access::Support, SCOPE)
             .says("The module's last error and the log lines before it.")
             .gives::<Vec<String>>(StatusCode::OK, "Lines"),
+        get("/api/engine/v2/modules/{id}/log", recent_log)
+            .takes(Access::Support, SCOPE)
+            .says("The last lines of the module's log: `time` (Unix milliseconds), `level`, `text`.")
+            .gives::<Value>(StatusCode::OK, "Lines, oldest first"),
     ]
 }
 
@@ -401,5 +405,14 @@ async fn last_error(Extract(state): Extract<State>, Path(id): Path<String>) -> R
     for line in state.runtime().recent_log(&id) {
         lines.push(format!("{} {}", line.level.as_str(), line.text));
     }
+    Ok(respond(StatusCode::OK, &lines))
+}
+
+async fn recent_log(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
+    crud::show::<Module>(&state, &id).await?;
+    let lines = state.runtime().recent_log(&id).into_iter();
+    let lines: Vec<Value> = lines
+        .map(|line| json!({"time": line.time, "level": line.level.as_str(), "text": &*line.text}))
+        .collect();
     Ok(respond(StatusCode::OK, &lines))
 }

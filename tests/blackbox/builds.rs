@@ -1,0 +1,63 @@
+//! Drivers that do not compile, and then do.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Daemon, device::Device, drivers, within};
+
+const BUILD: std::time::Duration = std::time::Duration::from_secs(420);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_does_not_compile_leaves_what_runs_and_the_next_that_does_replaces_it() {
+    let daemon = Daemon::start();
+    let device = Device::start().await;
+    let probe = drivers::probe();
+    let loaded = probe.load(&daemon).await;
+    drivers::share_builds(&daemon);
+    let driver = &loaded.drivers[0];
+    let module = daemon.module(driver, device.address, json!({})).await;
+    daemon.api.reaches(&module, "running", true).await;
+
+    let source = include_str!("drivers/probe/src/main.rs");
+    probe.work.write("probe/src/main.rs", &source.replace("cx.info(\"started\");", "cx.info(started_typo);"));
+    let broken = probe.work.commit("Break the probe");
+    let pull = format!("/repositories/{}/pull", loaded.repository);
+    assert_eq!(daemon.api.post(&pull, json!({})).await["commit_hash"], json!(broken));
+    let said = within(BUILD, "the build fails", async || {
+        let answer = daemon.api.send(Method::GET, &format!("/drivers/{driver}/compiled"), None).await;
+        (answer.status == 503).then(|| answer.json()["compilation_output"].as_str().unwrap().to_owned())
+    })
+    .await;
+    assert!(said.contains("started_typo") && said.contains("main.rs"), "{said}");
+    let shown = daemon.api.get(&format!("/drivers/{driver}")).await;
+    assert!(
+        shown["compilation_output"].as_str().is_some_and(|text| text.contains("started_typo")),
+        "{shown}"
+    );
+    assert_eq!(daemon.api.exec(&module, "echo", json!(["still here"])).await.json(), json!("still here"));
+
+    let mended = source.replace("/// Never gives the thread back.", "/// Says what it is.\n    #[function]\n    fn version(&self) -> u32 {\n        2\n    }\n\n    /// Never gives the thread back.");
+    probe.work.write("probe/src/main.rs", &mended);
+    let mended = probe.work.commit("Mend the probe");
+    assert_eq!(daemon.api.post(&pull, json!({})).await["commit_hash"], json!(mended));
+    within(BUILD, "the new version answers", async || {
+        let answer = daemon.api.exec(&module, "version", json!([])).await;
+        (answer.status == 200 && answer.json() == json!(2)).then_some(())
+    })
+    .await;
+    assert!(daemon.api.get(&format!("/drivers/{driver}")).await["compilation_output"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_cannot_be_reached_says_so_and_runs_on() {
+    let daemon = Daemon::start();
+    let nowhere = drivers::create_repository(&daemon, "file:///nowhere/at/all").await;
+    let pull = format!("/repositories/{nowhere}/pull");
+    let answer = daemon.api.send(Method::POST, &pull, Some(json!({}))).await;
+    assert!(!answer.status.is_success(), "{answer:?}");
+    within(BUILD, "the repository shows its error", async || {
+        let shown = daemon.api.get(&format!("/repositories/{nowhere}")).await;
+        (shown["has_runtime_error"] == json!(true) && shown["error_message"].is_string()).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,61 @@
+//! Starting, stopping, and starting again.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::{Daemon, Setup, headend};
+
+#[test]
+fn a_second_daemon_on_the_same_data_directory_is_refused() {
+    let first = Daemon::start();
+    let second = first.setup.clone().try_start();
+    let (status, log) = second.err().expect("the second daemon started");
+    assert_eq!(status.code(), Some(3), "{log}");
+    assert!(log.contains(&format!("in use by another headend (process {})", first.pid())), "{log}");
+}
+
+#[test]
+fn a_signal_stops_it_in_time_and_the_next_start_finds_nothing_left_over() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut daemon = Daemon::start();
+        daemon.signal(signal);
+        let status = daemon.wait(Duration::from_secs(10));
+        assert!(status.success(), "{status}");
+        daemon.again();
+    }
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_its_line() {
+    let (status, log) = Setup::new("[server]\n\nlisten_on = 1\n").try_start().err().unwrap();
+    assert_eq!(status.code(), Some(2));
+    assert!(log.contains("config.toml:3: unknown field `listen_on`"), "{log}");
+}
+
+#[test]
+fn a_bad_site_file_is_refused_and_a_mended_one_is_applied() {
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let site = folder.path().join("site.toml");
+    std::fs::write(&site, "[zones.one]\nnmae = \"One\"\n").unwrap();
+    let setup = Setup { config: "[site]\nfile = \"site.toml\"\n".into(), folder: Some(folder) };
+    let (status, log) = setup.clone().try_start().err().unwrap();
+    assert_eq!(status.code(), Some(2), "{log}");
+    assert!(log.contains("site.toml:2: unknown field `nmae`"), "{log}");
+    std::fs::write(&site, "[zones.one]\nname = \"One\"\n").unwrap();
+    setup.start();
+}
+
+#[test]
+fn the_port_of_another_program_is_refused_with_a_hint() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let done = headend()
+        .args(["serve", "--listen", &other.local_addr().unwrap().to_string(), "--data"])
+        .arg(folder.path().join("data"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot listen at") && said.contains("--listen ADDR"), "{said}");
+}

@@ -1,0 +1,20 @@
+//! Black-box tests: the built daemon with an empty data directory, spoken to over HTTP, WebSocket and its command
+//! line, with real peers on loopback.
+#![allow(unreachable_pub, reason = "what `support` shows is for these tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod builds;
+mod client;
+mod devices;
+mod durability;
+mod lifecycle;
+mod processes;
+mod refusals;
+mod subscribers;
+mod support;
