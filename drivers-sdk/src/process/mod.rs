@@ -34,23 +34,19 @@ pub async fn serve<D: Driver>(stream: UnixStream) -> io::Result<()> {
     panics::install_hook();
     let (read, write) = stream.into_split();
     let channel = Rc::new(Channel::default());
-    let writer = tokio::task::spawn_local(write_all(write, channel.clone()));
+    let mut writer = tokio::task::spawn_local(write_all(write, channel.clone()));
     let mut process = Process::<D> { channel: channel.clone(), modules: HashMap::new(), ending: false };
     let result = process.run(read).await;
-    // Says goodbye, or what the modules said at last, if the daemon still listens.
-    let flush = tokio::time::timeout(STOP_LIMIT, channel.drained(0));
+    // What was said at last, if the daemon still listens.
     tokio::select! {
-        _ = flush => {}
-        () = writer_ended(writer) => {}
+        _ = tokio::time::timeout(STOP_LIMIT, channel.drained(0)) => {}
+        _ = &mut writer => {}
     }
+    writer.abort();
     for (_, instance) in process.modules.drain() {
         instance.core.tasks.abort_all();
     }
     result
-}
-
-async fn writer_ended(writer: tokio::task::JoinHandle<io::Result<()>>) {
-    let _ = writer.await;
 }
 
 async fn write_all(mut stream: OwnedWriteHalf, channel: Rc<Channel>) -> io::Result<()> {
