@@ -19,7 +19,7 @@ use utoipa::{
         Content, RefOr, Required, ResponseBuilder,
         path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
-        schema::{ObjectBuilder, Schema, Type},
+        schema::{ArrayBuilder, ObjectBuilder, Schema, Type},
     },
 };
 
@@ -132,6 +132,15 @@ impl Endpoint {
         let response = ResponseBuilder::new()
             .description(meaning)
             .content("application/json", Content::new(Some(schema)));
+        self.operation.responses.responses.insert(status.as_str().to_owned(), RefOr::T(response.build()));
+        self
+    }
+
+    /// The JSON array it answers with.
+    pub(crate) fn lists<T: ToSchema>(mut self, status: StatusCode, meaning: &str) -> Self {
+        let items = self.refer::<T>();
+        let content = Content::new(Some(ArrayBuilder::new().items(items)));
+        let response = ResponseBuilder::new().description(meaning).content("application/json", content);
         self.operation.responses.responses.insert(status.as_str().to_owned(), RefOr::T(response.build()));
         self
     }

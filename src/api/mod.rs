@@ -20,6 +20,8 @@ mod options;
 mod resources;
 mod serve;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use auth::keys;
 pub use error::Error;

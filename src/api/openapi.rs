@@ -112,13 +112,14 @@ fn complete(endpoint: &mut Endpoint) {
     }
     let keys = ["api_key", "bearer"].map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
     operation.security = Some(keys.into());
+    let forbidden = ResponseBuilder::new().description("Not allowed; no body").build();
+    operation.responses.responses.entry("403".to_owned()).or_insert(RefOr::T(forbidden));
     let has_body = operation.request_body.is_some();
     let mut add = |status: &str, meaning: &str| {
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| refusal(meaning));
     };
     add("400", "Malformed JSON, a wrong type, or a query value that cannot be read");
     add("401", "No valid key");
-    add("403", "Not allowed; no body");
     if endpoint.path.contains('{') {
         add("404", "No such resource");
     }

@@ -94,6 +94,10 @@ impl From<&exec::Error> for Refusal {
 impl<'a> Request<'a> {
     /// Reads a frame; a refusal comes with the id, if that can be read.
     pub(super) fn parse(text: &'a str) -> Result<Self, (Box<str>, Refusal)> {
+        // An array would be read as the fields in order.
+        if text.trim_start().starts_with('[') {
+            return Err(("0".into(), Refusal::new(Code::BadRequest, "a frame must be a JSON object", 400)));
+        }
         let refused = match serde_json::from_str::<Request<'a>>(text) {
             Ok(request) if is_id(request.id.get()) => return Ok(request),
             Ok(_) => Refusal::new(Code::BadRequest, "the id must be a whole number or a string", 400),

@@ -1,12 +1,14 @@
 //! The control WebSocket: status variables followed, functions called and logs watched over one connection.
 //!
 //! - [`frame`]: what clients send and get. - [`outbox`]: changed values, a slot for each binding.
-//! - [`bindings`]: what a session follows. - [`session`]: the one task that reads, calls and writes.
+//! - [`bindings`], [`debugs`]: what a session follows. - [`requests`]: what it does with a request.
+//! - [`session`]: the one task that reads, calls and writes.
 
 mod bindings;
 mod debugs;
 mod frame;
 mod outbox;
+mod requests;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -22,20 +22,21 @@ use std::{
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures_util::{FutureExt, Sink, Stream, future::BoxFuture, stream::FuturesUnordered};
-use serde_json::value::RawValue;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use super::{
     bindings::Bindings,
     debugs::Debugs,
-    frame::{self, Code, Command, Refusal, Request},
+    frame::{self, Code, Refusal},
     outbox::Outbox,
 };
 use crate::{
     api::{State, auth::Caller},
-    runtime::{Exec, Reply, Runtime, Target, exec},
+    runtime::{Exec, Reply, Runtime, exec},
 };
 
+/// Bytes of replies that may wait before no more requests are read.
+const WAITING: usize = 1024 * 1024;
 /// Frames of one sort that are handled before others have their turn.
 const TURN: usize = 256;
 /// How long a closing client is given to take the last frame.
@@ -104,10 +105,10 @@ pub(super) async fn run(state: State, caller: Caller, socket: WebSocket) {
 }
 
 /// What a call needs.
-struct Call {
-    id: Box<str>,
-    meta: Box<str>,
-    exec: Exec,
+pub(super) struct Call {
+    pub(super) id: Box<str>,
+    pub(super) meta: Box<str>,
+    pub(super) exec: Exec,
 }
 
 async fn answer(runtime: Runtime, call: Call) -> Answered {
@@ -115,17 +116,19 @@ async fn answer(runtime: Runtime, call: Call) -> Answered {
     Answered { id: call.id, meta: call.meta, result }
 }
 
-struct Session {
-    state: State,
-    caller: Caller,
+pub(super) struct Session {
+    pub(super) state: State,
+    pub(super) caller: Caller,
     socket: WebSocket,
-    outbox: Arc<Outbox>,
-    bindings: Bindings,
-    debugs: Debugs,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) bindings: Bindings,
+    pub(super) debugs: Debugs,
     /// Written as soon as the socket takes them.
-    replies: VecDeque<Utf8Bytes>,
+    pub(super) replies: VecDeque<Utf8Bytes>,
+    /// Bytes of `replies`.
+    pub(super) waiting: usize,
     /// The text under construction.
-    scratch: String,
+    pub(super) scratch: String,
     /// Runs while the socket does not take what was written.
     stall: Option<Pin<Box<Sleep>>>,
     recheck: Interval,
@@ -146,6 +149,7 @@ impl Session {
             bindings: Bindings::default(),
             debugs: Debugs::default(),
             replies: VecDeque::new(),
+            waiting: 0,
             scratch: String::new(),
             stall: None,
             recheck: every(state.options().socket_recheck_ms),
@@ -202,7 +206,7 @@ impl Session {
 
     fn tick(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         while self.pong.poll_tick(cx).is_ready() {
-            self.replies.push_back(Utf8Bytes::from_static("pong"));
+            self.push(Utf8Bytes::from_static("pong"));
         }
         while self.recheck.poll_tick(cx).is_ready() {
             let (state, caller) = (self.state.clone(), self.caller.clone());
@@ -228,7 +232,7 @@ impl Session {
     ) -> Result<Unread, End> {
         let room = self.state.options().socket_in_flight;
         for turn in 0..TURN {
-            if calls.len() + self.replies.len() >= room {
+            if calls.len() + self.replies.len() >= room || self.waiting >= WAITING {
                 self.state.metrics().frames_in.inc_by(turn as u64);
                 return Ok(Unread::NoRoom);
             }
@@ -246,7 +250,7 @@ impl Session {
             };
             match message {
                 Message::Text(text) if text.as_str() == "ping" => {
-                    self.replies.push_back(Utf8Bytes::from_static("pong"));
+                    self.push(Utf8Bytes::from_static("pong"));
                 }
                 Message::Text(text) => {
                     if let Some(call) = self.request(&text) {
@@ -263,123 +267,6 @@ impl Session {
         }
         self.state.metrics().frames_in.inc_by(TURN as u64);
         Ok(Unread::Turn)
-    }
-
-    /// Acts on a request; a call is returned, to be polled with the others.
-    fn request(&mut self, text: &str) -> Option<Call> {
-        let request = match Request::parse(text) {
-            Ok(request) => request,
-            Err((id, refusal)) => {
-                self.refuse(&id, &refusal);
-                return None;
-            }
-        };
-        match self.act(&request) {
-            Ok(call) => call,
-            Err(refusal) => {
-                self.refuse(request.id.get(), &refusal);
-                None
-            }
-        }
-    }
-
-    fn act(&mut self, request: &Request<'_>) -> Result<Option<Call>, Refusal> {
-        let unknown =
-            || Refusal::new(Code::UnknownCommand, format!("unknown command '{}'", request.cmd), 400);
-        match request.command().ok_or_else(unknown)? {
-            Command::Exec => return self.call(request).map(Some),
-            Command::Bind => self.bind(request)?,
-            Command::Unbind => {
-                self.bindings.unbind(request);
-                self.succeed(request, false);
-            }
-            Command::Debug => self.debug(request)?,
-            Command::Ignore => {
-                self.debugs.ignore(&request.module);
-                self.succeed(request, false);
-            }
-        }
-        Ok(None)
-    }
-
-    fn call(&self, request: &Request<'_>) -> Result<Call, Refusal> {
-        if request.module.starts_with('_') && !self.caller.is_support() {
-            return Err(protected());
-        }
-        let args = match request.args.map(RawValue::get) {
-            None => RawValue::from_string("[]".to_owned()).map_err(|_| protected())?,
-            Some(text) if text.starts_with(['[', '{']) => {
-                request.args.map(ToOwned::to_owned).ok_or_else(protected)?
-            }
-            Some(_) => {
-                let text = "the arguments must be an array, or an object of named ones";
-                return Err(Refusal::new(Code::BadRequest, text, 400));
-            }
-        };
-        let exec = Exec {
-            target: Target::Named {
-                system: request.sys.clone().into_owned(),
-                name: request.module.clone().into_owned(),
-                index: request.index,
-            },
-            function: request.name.clone().into_owned(),
-            args,
-            user: Some(self.caller.user_id.clone()),
-            clearance: self.caller.clearance(),
-            deadline: Some(self.state.options().exec_timeout()),
-        };
-        Ok(Call { id: request.id.get().into(), meta: request.meta(), exec })
-    }
-
-    fn bind(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
-        if request.module.starts_with('_') && !self.caller.is_support() {
-            return Err(protected());
-        }
-        let most = self.state.options().socket_bindings;
-        if self.bindings.len() >= most {
-            let text = format!("this session follows {most} variables already; unbind some");
-            return Err(Refusal::new(Code::BadRequest, text, 429));
-        }
-        // The reply first; the value, which the runtime delivers at once, goes to the outbox.
-        self.succeed(request, true);
-        self.bindings.bind(self.state.runtime(), &self.outbox, request);
-        Ok(())
-    }
-
-    fn debug(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
-        if !self.caller.is_support() {
-            return Err(Refusal::new(Code::Denied, "watching a log needs support clearance", 403));
-        }
-        if !self.debugs.follows(&request.module) {
-            let most = self.state.options().socket_debugs;
-            if self.debugs.len() >= most {
-                let text = format!("this session watches {most} logs already; ignore some");
-                return Err(Refusal::new(Code::BadRequest, text, 429));
-            }
-            let missing =
-                || Refusal::new(Code::ModuleNotFound, format!("there is no module {}", request.module), 404);
-            let lines = self.state.runtime().debug(&request.module).ok_or_else(missing)?;
-            self.debugs.follow(request, lines);
-        }
-        self.succeed(request, false);
-        Ok(())
-    }
-
-    fn succeed(&mut self, request: &Request<'_>, with_meta: bool) {
-        let meta = with_meta.then(|| request.meta());
-        frame::success(&mut self.scratch, request.id.get(), meta.as_deref(), None);
-        self.reply();
-    }
-
-    fn refuse(&mut self, id: &str, refusal: &Refusal) {
-        frame::error(&mut self.scratch, id, refusal);
-        self.reply();
-    }
-
-    fn reply(&mut self) {
-        let text = Utf8Bytes::from(self.scratch.as_str());
-        self.scratch.clear();
-        self.replies.push_back(text);
     }
 
     /// Writes what there is while the socket takes it: replies, then changed values, then log lines. Returns whether
@@ -416,6 +303,7 @@ impl Session {
         calls: &mut FuturesUnordered<F>,
     ) -> Option<Utf8Bytes> {
         if let Some(text) = self.replies.pop_front() {
+            self.waiting = self.waiting.saturating_sub(text.len());
             return Some(text);
         }
         self.scratch.clear();
@@ -467,8 +355,4 @@ impl Session {
         }
         if stall.as_mut().poll(cx).is_ready() { Err(End::Stalled) } else { Ok(()) }
     }
-}
-
-fn protected() -> Refusal {
-    Refusal::new(Code::Denied, "attempted to access protected module", 403)
 }

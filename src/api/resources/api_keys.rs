@@ -32,7 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Access::Admin, SCOPE)
             .says("Lists API keys; the keys themselves are not kept.")
             .paged()
-            .gives::<Vec<Shown>>(StatusCode::OK, "A page of API keys"),
+            .lists::<Shown>(StatusCode::OK, "A page of API keys"),
         post("/api/engine/v2/api_keys", create)
             .takes(Access::Admin, SCOPE)
             .says("Creates an API key. Only this answer has the key itself, as `x_api_key`.")

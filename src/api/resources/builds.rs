@@ -21,7 +21,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Access::Support, &["build_monitor"])
             .says("Builds that wait or run, and the last ones that ended, oldest first.")
             .query("state", Type::String, "Only those that are pending, running, done or error.")
-            .gives::<Vec<Build>>(StatusCode::OK, "Builds"),
+            .lists::<Build>(StatusCode::OK, "Builds"),
     ]
 }
 

@@ -32,12 +32,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Access::Admin, SCOPE)
             .says("The nodes; here there is one.")
             .query("include_status", Type::Boolean, "With what it has built and what it runs.")
-            .gives::<Vec<Node>>(StatusCode::OK, "Nodes"),
+            .lists::<Node>(StatusCode::OK, "Nodes"),
         get("/api/engine/v2/cluster/{id}", processes)
             .takes(Access::Admin, SCOPE)
             .says("The driver processes of a node.")
             .query("include_status", Type::Boolean, "With the state of each.")
-            .gives::<Vec<Process>>(StatusCode::OK, "Processes"),
+            .lists::<Process>(StatusCode::OK, "Processes"),
     ]
 }
 

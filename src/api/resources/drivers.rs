@@ -38,7 +38,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Of this role: its number, or ssh, device, service, websocket, logic.",
             )
             .query("update_available", Type::Boolean, "Only those with a newer commit, or only others.")
-            .gives::<Vec<Driver>>(StatusCode::OK, "A page of drivers"),
+            .lists::<Driver>(StatusCode::OK, "A page of drivers"),
         post("/api/engine/v2/drivers", create)
             .takes(Access::Admin, SCOPE)
             .says("Creates a driver, and starts to build it.")

@@ -340,12 +340,13 @@ async fn rename(
     let (id, caller) = (&id, &caller);
     let (metadata, _) = draft::write(&state, Lock::Exclusive, |mut draft| async move {
         let mut found = draft.all::<Metadata>(|item| item.parent_id == *id).await?;
-        if from != to && found.iter().any(|item| item.name == to) {
-            return Err(Error::invalid("name", model::UNIQUE));
-        }
+        let twin = from != to && found.iter().any(|item| item.name == to);
         found.retain(|item| item.name == from);
         let mut metadata =
             found.pop().ok_or_else(|| Error::NotFound(format!("{id} has no metadata {from}")))?;
+        if twin {
+            return Err(Error::invalid("name", model::UNIQUE));
+        }
         metadata.name = to.to_owned();
         metadata.modified_by_id = Some(caller.user_id.clone());
         metadata.updated_at = now();

@@ -7,6 +7,7 @@ mod cluster;
 mod drivers;
 mod exec;
 mod metadata;
+mod module_actions;
 mod modules;
 mod repositories;
 mod repository_git;
@@ -35,6 +36,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         systems::endpoints(),
         system_actions::endpoints(),
         modules::endpoints(),
+        module_actions::endpoints(),
         settings::endpoints(),
         settings_reads::endpoints(),
         metadata::endpoints(),

@@ -31,7 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Access::Support, SCOPE)
             .says("Lists repositories.")
             .paged()
-            .gives::<Vec<Repository>>(StatusCode::OK, "A page of repositories"),
+            .lists::<Repository>(StatusCode::OK, "A page of repositories"),
         post("/api/engine/v2/repositories", create)
             .takes(Access::Admin, SCOPE)
             .says("Creates a repository, and starts to fetch it.")

@@ -62,7 +62,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/api/engine/v2/cluster/versions", versions)
             .takes(Access::User, &["root"])
             .says("The versions of all parts; here there is one.")
-            .gives::<Vec<Version>>(StatusCode::OK, "Versions"),
+            .lists::<Version>(StatusCode::OK, "Versions"),
         get("/api/engine/v2/platform", platform)
             .takes(Access::User, &["root"])
             .says("The version, for people.")

@@ -35,7 +35,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("The settings of these parents, highest level first; without `parent_id`, a page of all.")
             .paged()
             .query("parent_id", Type::String, "Parents, separated by commas.")
-            .gives::<Vec<Settings>>(StatusCode::OK, "Settings"),
+            .lists::<Settings>(StatusCode::OK, "Settings"),
         post("/api/engine/v2/settings", create)
             .takes(Access::Admin, SCOPE)
             .says("Creates the settings of a parent at a level.")
@@ -64,7 +64,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("The versions of settings that are kept, newest first.")
             .query("limit", Type::Integer, "So many; 15 if not given.")
             .query("offset", Type::Integer, "Versions before the page.")
-            .gives::<Vec<Settings>>(StatusCode::OK, "Versions; `settings_id` is the id of the settings"),
+            .lists::<Settings>(StatusCode::OK, "Versions; `settings_id` is the id of the settings"),
     ]
 }
 

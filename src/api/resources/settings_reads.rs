@@ -35,7 +35,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/api/engine/v2/modules/{id}/settings", of_module)
             .takes(Access::Support, &["modules"])
             .says("The settings that a module gets, weakest first.")
-            .gives::<Vec<Settings>>(StatusCode::OK, "Settings, weakest first"),
+            .lists::<Settings>(StatusCode::OK, "Settings, weakest first"),
         get("/api/engine/v2/modules/{id}/settings/merged", merged)
             .takes(Access::Support, &["modules"])
             .says("The settings that a module runs with, and where each key comes from.")
@@ -43,7 +43,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/api/engine/v2/systems/{id}/settings", of_system)
             .takes(Access::Support, &["systems"])
             .says("The settings that a system gives its logic modules, weakest first.")
-            .gives::<Vec<Settings>>(StatusCode::OK, "Settings, weakest first"),
+            .lists::<Settings>(StatusCode::OK, "Settings, weakest first"),
     ]
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::{ToSchema, openapi::schema::Type};
 
-use super::{exec, modules, systems::SCOPE};
+use super::{exec, module_actions, systems::SCOPE};
 use crate::{
     api::{
         State,
@@ -104,7 +104,7 @@ async fn run(state: &State, id: &str, query: &Query, running: bool) -> Result<Re
             ids.push(module.clone());
         }
     }
-    modules::run(state, &ids, running).await?;
+    module_actions::run(state, &ids, running).await?;
     Ok(empty(StatusCode::OK))
 }
 
@@ -185,7 +185,8 @@ async fn state_all(
     Path((id, module)): Path<(String, String)>,
 ) -> Result<Response> {
     crud::show::<System>(&state, &id).await?;
-    let values = resolve(&state, &id, &module).map(|id| modules::status_map(&state, &id)).unwrap_or_default();
+    let values =
+        resolve(&state, &id, &module).map(|id| module_actions::status_map(&state, &id)).unwrap_or_default();
     Ok(respond(StatusCode::OK, &values))
 }
 

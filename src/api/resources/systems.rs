@@ -38,12 +38,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query("capacity", Type::Integer, "At least so many people.")
             .query("bookable", Type::Boolean, "Only bookable systems, or only others.")
             .query("public", Type::Boolean, "Only public systems.")
-            .gives::<Vec<System>>(StatusCode::OK, "A page of systems"),
+            .lists::<System>(StatusCode::OK, "A page of systems"),
         get("/api/engine/v2/systems/with_emails", with_emails)
             .takes(Access::User, SCOPE)
             .says("The systems that have one of these e-mail addresses.")
             .query("in", Type::String, "Addresses, separated by commas.")
-            .gives::<Vec<System>>(StatusCode::OK, "The systems"),
+            .lists::<System>(StatusCode::OK, "The systems"),
         post("/api/engine/v2/systems", create)
             .takes(Access::Support, SCOPE)
             .says("Creates a system.")
@@ -73,7 +73,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/api/engine/v2/systems/{id}/zones", show_zones)
             .takes(Access::Support, SCOPE)
             .says("The zones of a system, in its order.")
-            .gives::<Vec<Zone>>(StatusCode::OK, "The zones"),
+            .lists::<Zone>(StatusCode::OK, "The zones"),
         put("/api/engine/v2/systems/{id}/module/{module_id}", add_module)
             .takes(Access::Admin, SCOPE)
             .says("Puts a module into a system, at the end.")

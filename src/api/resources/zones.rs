@@ -47,7 +47,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .query("tags", Type::String, "Tags, separated by commas, that it must all have.")
             .query("include_children_count", Type::Boolean, "With the number of its children.")
-            .gives::<Vec<Zone>>(StatusCode::OK, "A page of zones"),
+            .lists::<Zone>(StatusCode::OK, "A page of zones"),
         get("/api/engine/v2/zones/tags", tags)
             .takes(Access::User, SCOPE)
             .says("All tags that zones have.")
