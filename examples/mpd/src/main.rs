@@ -42,7 +42,10 @@ struct Song {
 }
 
 #[derive(Default)]
-struct Player;
+struct Player {
+    /// Something changed, and a refresh is on its way.
+    stale: Cell<bool>,
+}
 
 /// A Music Player Daemon.
 #[driver(
@@ -60,13 +63,17 @@ impl Player {
         self.refresh(cx).await
     }
 
-    /// What is no answer to a request is one to `idle`: something changed, perhaps by another client.
+    /// What is no answer to a request is one to `idle`: something changed, perhaps by another client. Changes come
+    /// in swarms, so one refresh waits a moment for all of them.
     #[received]
-    async fn changed(&self, cx: &Cx<Self>, line: &str) -> Result {
-        if line.starts_with("changed: ") { self.refresh(cx).await } else { Ok(()) }
+    fn changed(&self, cx: &Cx<Self>, line: &str) {
+        if line.starts_with("changed: ") && !self.stale.replace(true) {
+            cx.after(millis(20), Self::refresh);
+        }
     }
 
     async fn refresh(&self, cx: &Cx<Self>) -> Result {
+        self.stale.set(false);
         let answers = self.ask(cx, &["status".into(), "currentsong".into()]).await?;
         let [player, song] = &answers[..] else { return Err(Error::device("MPD answered too little")) };
         let number = |name| value(player, name).and_then(|text| text.parse().ok());

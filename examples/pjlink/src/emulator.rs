@@ -96,9 +96,7 @@ impl Projector {
             };
             (line, session.nonce) = (rest, None);
         }
-        let Some((command, parameter)) = line.strip_prefix("%1").and_then(|line| line.split_once(' ')) else {
-            return None;
-        };
+        let (command, parameter) = line.strip_prefix("%1")?.split_once(' ')?;
         if line.len() >= LONGEST {
             return Some(format!("%1{command}=ERR2"));
         }
