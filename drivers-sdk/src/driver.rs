@@ -52,6 +52,11 @@ pub trait Driver: Sized + 'static {
     }
 
     #[doc(hidden)]
+    fn login(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    #[doc(hidden)]
     fn connected(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
         ready(Ok(()))
     }
@@ -118,6 +123,7 @@ pub struct Declaration {
 pub struct Handlers {
     pub started: bool,
     pub stopped: bool,
+    pub login: bool,
     pub connected: bool,
     pub disconnected: bool,
     pub settings_changed: bool,
@@ -130,6 +136,7 @@ impl Handlers {
     pub const NONE: Handlers = Handlers {
         started: false,
         stopped: false,
+        login: false,
         connected: false,
         disconnected: false,
         settings_changed: false,

@@ -186,7 +186,8 @@ pub use driver::{Declaration, Driver};
 pub use drivers_sdk_macros::{Settings, Status, data, driver};
 #[doc(hidden)]
 pub use drivers_sdk_macros::{
-    connected, create, disconnected, function, received, settings_changed, started, stopped, system_changed,
+    connected, create, disconnected, function, login, received, settings_changed, started, stopped,
+    system_changed,
 };
 pub use drivers_sdk_protocol::message::Level;
 pub use error::{Error, Result};
@@ -215,7 +216,7 @@ pub mod prelude {
     };
     #[doc(hidden)]
     pub use drivers_sdk_macros::{
-        connected, create, disconnected, function, received, settings_changed, started, stopped,
+        connected, create, disconnected, function, login, received, settings_changed, started, stopped,
         system_changed,
     };
 }

@@ -39,6 +39,7 @@ mod status;
 /// | `#[function]`, `#[function(security = "support")]` | callers may use it; its doc comment is its description |
 /// | `#[create]` | makes the driver from its settings: `fn create(settings: &Type) -> Result<Self>`; else `Default` does |
 /// | `#[started]`, `#[stopped]` | the module starts, or ends |
+/// | `#[login]` | before everything else on every connection: until it is done no other command is sent, and if it fails the connection is dropped |
 /// | `#[connected]`, `#[disconnected]` | the link to the device came up, or went down |
 /// | `#[received]` | the device said something that no command waits for: `fn(&self, cx: &Cx<Self>, line: &str)` |
 /// | `#[settings_changed]`, `#[system_changed]` | new settings, or the system's modules changed |
@@ -87,5 +88,5 @@ macro_rules! misplaced {
 }
 
 misplaced! {
-    function create started stopped connected disconnected received settings_changed system_changed
+    function create started stopped login connected disconnected received settings_changed system_changed
 }

@@ -31,6 +31,7 @@ pub struct Command<'a, M = NoReply> {
     timeout: Duration,
     retries: u32,
     delay: Duration,
+    login: bool,
     matcher: M,
 }
 
@@ -52,6 +53,7 @@ impl<'a, M> Command<'a, M> {
             timeout: Duration::from_millis(declaration.timeout_ms),
             retries: declaration.retries,
             delay: Duration::from_millis(declaration.delay_ms),
+            login: core.queue.is_login(),
             matcher,
         }
     }
@@ -90,8 +92,8 @@ impl<'a, M> Command<'a, M> {
 
     /// What the reply looks like; the command is done when it came, and gives what the matcher reads from it.
     pub fn reply<N: Matcher>(self, matcher: N) -> Command<'a, N> {
-        let Command { core, message, name, priority, timeout, retries, delay, matcher: _ } = self;
-        Command { core, message, name, priority, timeout, retries, delay, matcher }
+        let Command { core, message, name, priority, timeout, retries, delay, login, matcher: _ } = self;
+        Command { core, message, name, priority, timeout, retries, delay, login, matcher }
     }
 }
 
@@ -134,7 +136,7 @@ impl<M: Matcher> Drop for Place<'_, M> {
 }
 
 async fn run<M: Matcher>(command: Command<'_, M>) -> Result<M::Output> {
-    let Command { core, message, name, priority, timeout, retries, delay, matcher } = command;
+    let Command { core, message, name, priority, timeout, retries, delay, login, matcher } = command;
     if core.is_over() {
         return Err(Error::stopped());
     }
@@ -143,7 +145,7 @@ async fn run<M: Matcher>(command: Command<'_, M>) -> Result<M::Output> {
     }
     let what = name.as_ref().map_or(String::new(), |name| format!(" to `{name}`"));
     let message = message.map(|message| core.declaration.framing.encode(message)).transpose()?;
-    let slot = Rc::new(Slot::new(Ticket::new(name, priority), matcher));
+    let slot = Rc::new(Slot::new(Ticket::new(name, priority, login), matcher));
     core.queue.enter(slot.clone());
     let mut place = Place { core, slot, delay, deadline: None };
     let result = drive(&mut place, message, what, timeout, retries).await;

@@ -3,6 +3,8 @@
 //! - Each call is a task of its own, so that a slow one holds up nothing.
 //! - `connected`, `disconnected`, `settings_changed` and `system_changed` run one after the other, in order. `connected` is
 //!   dropped when its connection goes.
+//! - `login` runs before `connected`. Until it is done the queue is closed to all commands but its own, and nothing goes
+//!   to `received`. If it fails the connection is dropped.
 //! - `received` runs for one frame after the other, in order.
 //! - Neither begins before `started` is done.
 
@@ -10,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use drivers_sdk_protocol::message::{self, Failure, Level, LinkDown, code};
@@ -242,7 +244,7 @@ impl<D: Driver> Instance<D> {
     fn event(self: &Rc<Self>, event: Event) {
         let handlers = &D::DECLARATION.handlers;
         let handled = match event {
-            Event::Connected(_) => handlers.connected,
+            Event::Connected(_) => handlers.connected || handlers.login,
             Event::Disconnected => handlers.disconnected,
             Event::SettingsChanged => handlers.settings_changed,
             Event::SystemChanged => handlers.system_changed,
@@ -263,7 +265,7 @@ impl<D: Driver> Instance<D> {
             loop {
                 let Some(event) = this.events.borrow_mut().pop_front() else { break };
                 let (name, result) = match event {
-                    Event::Connected(connection) => ("connected", this.connected(connection).await),
+                    Event::Connected(connection) => this.connected(connection).await,
                     Event::Disconnected => ("disconnected", this.driver.disconnected(&this.cx).await),
                     Event::SettingsChanged => {
                         ("settings_changed", this.driver.settings_changed(&this.cx).await)
@@ -278,17 +280,43 @@ impl<D: Driver> Instance<D> {
         });
     }
 
-    /// Runs `connected` as long as its connection lives; what it schedules ends with the connection.
-    async fn connected(&self, connection: u64) -> Result {
-        let tasks = &self.core.tasks;
-        tasks.abort_connection();
-        let mut handler = std::pin::pin!(self.driver.connected(&self.cx));
+    /// Runs `login` and `connected`; the name of the one that ended, and how.
+    async fn connected(self: &Rc<Self>, connection: u64) -> (&'static str, Result) {
+        let core = &self.core;
+        core.tasks.abort_connection();
+        if D::DECLARATION.handlers.login {
+            let mut login = std::pin::pin!(self.driver.login(&self.cx));
+            let poll = |context: &mut Context<'_>| core.queue.within_login(|| login.as_mut().poll(context));
+            match self.while_connected(connection, poll).await {
+                None => return ("login", Ok(())),
+                Some(Err(error)) => {
+                    core.disconnect(&format!("login failed: {error}"));
+                    return ("login", Err(error));
+                }
+                Some(Ok(())) => {
+                    core.queue.open();
+                    self.handle_received();
+                }
+            }
+        }
+        let mut connected = std::pin::pin!(self.driver.connected(&self.cx));
+        let result = self.while_connected(connection, |context| connected.as_mut().poll(context)).await;
+        ("connected", result.unwrap_or(Ok(())))
+    }
+
+    /// Runs a handler as long as its connection lives, `None` if that ended first; what it schedules ends with the
+    /// connection.
+    async fn while_connected(
+        &self,
+        connection: u64,
+        mut handler: impl FnMut(&mut Context<'_>) -> Poll<Result>,
+    ) -> Option<Result> {
         poll_fn(|context| {
             if self.core.link.connection.get() != connection {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(None);
             }
             self.link_lost.replace(Some(context.waker().clone()));
-            tasks.within(Scope::Connection, || handler.as_mut().poll(context))
+            self.core.tasks.within(Scope::Connection, || handler(context)).map(Some)
         })
         .await
     }
@@ -296,6 +324,7 @@ impl<D: Driver> Instance<D> {
     fn handle_received(self: &Rc<Self>) {
         if self.core.phase.get() != Phase::Running
             || self.receiving.get()
+            || self.core.queue.is_closed()
             || self.core.inbox.borrow().is_empty()
         {
             return;

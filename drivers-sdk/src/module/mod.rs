@@ -213,6 +213,11 @@ impl Core {
         self.link.connection.set(connection);
         self.link.down.replace(None);
         self.framer.borrow_mut().reset();
+        if self.declaration.handlers.login {
+            self.queue.close();
+            // What the last connection said must not be taken for this one's greeting.
+            self.inbox.borrow_mut().retain(|arrived| matches!(arrived, Arrived::Acknowledge(_)));
+        }
         true
     }
 

@@ -37,13 +37,16 @@ pub(crate) struct Ticket {
     turn: Cell<bool>,
     failure: RefCell<Option<Error>>,
     waker: RefCell<Option<Waker>>,
+    /// It is part of the login.
+    login: bool,
 }
 
 impl Ticket {
-    pub(crate) fn new(name: Option<Cow<'static, str>>, priority: i8) -> Ticket {
+    pub(crate) fn new(name: Option<Cow<'static, str>>, priority: i8, login: bool) -> Ticket {
         Ticket {
             name,
             priority,
+            login,
             turn: Cell::new(false),
             failure: RefCell::new(None),
             waker: RefCell::new(None),
@@ -169,6 +172,10 @@ pub(crate) struct Queue {
     abandoned: Cell<bool>,
     /// When the next command may be sent.
     free_at: Cell<Option<Instant>>,
+    /// A new connection, on which only the commands of the login get their turn.
+    closed: Cell<bool>,
+    /// The code that runs now is the login.
+    login: Cell<bool>,
 }
 
 impl Queue {
@@ -194,13 +201,43 @@ impl Queue {
     /// Gives the turn to the next command, if nothing is in flight.
     fn advance(&self) {
         let mut current = self.current.borrow_mut();
+        let mut waiting = self.waiting.borrow_mut();
         if current.is_none()
-            && let Some(next) = self.waiting.borrow_mut().pop_front()
+            && let Some(at) = waiting.iter().position(|next| next.ticket().login || !self.closed.get())
+            && let Some(next) = waiting.remove(at)
         {
             next.ticket().turn.set(true);
             next.ticket().wake();
             *current = Some(next);
         }
+    }
+
+    /// Holds up every command but those of the login.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+    }
+
+    /// The login is done.
+    pub(crate) fn open(&self) {
+        self.closed.set(false);
+        self.advance();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Whether a command that is made now is part of the login.
+    pub(crate) fn is_login(&self) -> bool {
+        self.login.get()
+    }
+
+    /// Runs code whose commands are part of the login.
+    pub(crate) fn within_login<R>(&self, code: impl FnOnce() -> R) -> R {
+        self.login.set(true);
+        let result = code();
+        self.login.set(false);
+        result
     }
 
     /// Whether this command is the one in flight.

@@ -53,14 +53,14 @@ struct Player {
     settings = Options, status = State,
 )]
 impl Player {
-    #[connected]
+    #[login]
     async fn greet(&self, cx: &Cx<Self>) -> Result {
         let version = cx.expect(prefix("OK MPD ")).await?;
         cx.status.set(|status| status.version = Some(version.to_string()));
         if let Some(password) = &cx.settings().password {
             self.ask(cx, &[command("password", &[password.reveal()])]).await?;
         }
-        self.refresh(cx).await
+        Ok(())
     }
 
     /// What is no answer to a request is one to `idle`: something changed, perhaps by another client. Changes come
@@ -72,6 +72,7 @@ impl Player {
         }
     }
 
+    #[connected]
     async fn refresh(&self, cx: &Cx<Self>) -> Result {
         self.stale.set(false);
         let answers = self.ask(cx, &["status".into(), "currentsong".into()]).await?;

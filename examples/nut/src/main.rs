@@ -7,7 +7,7 @@ mod emulator;
 mod reply;
 
 use drivers_sdk::prelude::*;
-use reply::{Flags, login, refused, variable};
+use reply::{Flags, login, refused, variable, word};
 
 #[derive(Settings)]
 pub struct Options {
@@ -61,9 +61,17 @@ impl Ups {
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
-        let ups = cx.settings().ups.clone();
+        let ups = word("`ups`", &cx.settings().ups)?.to_owned();
         let end = exact(format!("END LIST VAR {ups}"));
-        let lines = cx.send(format!("LIST VAR {ups}")).reply(lines_until(end).unless(refused())).await?;
+        let list = lines_until(end).unless(refused());
+        let lines = match cx.send(format!("LIST VAR {ups}")).named("poll").reply(list).await {
+            Ok(lines) => lines,
+            Err(error) => {
+                // What was true a moment ago may not be now.
+                cx.status.set(|status| *status = State::default());
+                return Err(error);
+            }
+        };
         let variables: std::collections::HashMap<String, String> =
             lines.iter().filter_map(|line| variable(&ups, &line.text())).collect();
         let text = |name| variables.get(name).cloned();
@@ -89,7 +97,8 @@ impl Ups {
     /// The value of one variable, such as `battery.temperature`.
     #[function]
     async fn variable(&self, cx: &Cx<Self>, name: String) -> Result<String> {
-        let ups = cx.settings().ups.clone();
+        let ups = word("`ups`", &cx.settings().ups)?.to_owned();
+        let name = word("the variable", &name)?.to_owned();
         let value = parse({
             let (ups, name) = (ups.clone(), name.clone());
             move |line| variable(&ups, line).filter(|(found, _)| *found == name)
@@ -104,10 +113,10 @@ impl Ups {
         let settings = cx.settings();
         let mut lines = Vec::new();
         if let (Some(username), Some(password)) = (&settings.username, &settings.password) {
-            lines.push(format!("USERNAME {username}"));
-            lines.push(format!("PASSWORD {}", password.reveal()));
+            lines.push(format!("USERNAME {}", word("`username`", username)?));
+            lines.push(format!("PASSWORD {}", word("`password`", password.reveal())?));
         }
-        lines.push(format!("INSTCMD {} {command}", settings.ups));
+        lines.push(format!("INSTCMD {} {}", word("`ups`", &settings.ups)?, word("the command", &command)?));
         cx.send(lines.join("\n")).reply(login(lines.len())).await?;
         self.poll(cx).await
     }

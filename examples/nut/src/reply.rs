@@ -42,6 +42,19 @@ impl Matcher for Login {
     }
 }
 
+/// An argument of a request: one that could be taken for more than one is refused.
+pub fn word<'a>(what: &str, text: &'a str) -> Result<&'a str> {
+    let plain = |character: char| {
+        !character.is_whitespace() && !character.is_control() && !"\"\\#=".contains(character)
+    };
+    match !text.is_empty() && text.chars().all(plain) {
+        true => Ok(text),
+        false => Err(Error::bad_request(format!(
+            "{what} must be a word, without spaces, quotes, `\\`, `#` or `=`"
+        ))),
+    }
+}
+
 /// Why it refused: the code of `ERR code`, as a sentence.
 fn refusal(line: &str) -> Option<String> {
     let code = line.strip_prefix("ERR ")?;
@@ -137,6 +150,14 @@ mod tests {
             "nothing is left for the next command"
         );
         assert!(matches!(told(&["ERR ACCESS-DENIED", "OK", "OK"]), Match::Done(Err(_))));
+    }
+
+    #[test]
+    fn an_argument_cannot_smuggle_a_request() {
+        assert_eq!(word("the variable", "battery.charge").unwrap(), "battery.charge");
+        for text in ["", "a b", "a\nINSTCMD rack load.off", "\"a\"", "a\\"] {
+            assert_eq!(word("the variable", text).unwrap_err().code(), "bad_request", "{text:?}");
+        }
     }
 
     #[test]

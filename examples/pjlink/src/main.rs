@@ -56,8 +56,8 @@ struct Projector;
     settings = Options, status = State,
 )]
 impl Projector {
-    /// Signs in with the first command, and learns what never changes.
-    #[connected]
+    /// Signs the first command, if the projector asks for it.
+    #[login]
     async fn greet(&self, cx: &Cx<Self>) -> Result {
         let random = cx.expect(parse(greeting)).await?;
         let signature = match (random, &cx.settings().password) {
@@ -69,6 +69,13 @@ impl Projector {
         };
         let class = cx.send(format!("{signature}%1CLSS ?")).reply(answer("CLSS")).await?;
         cx.debug(format!("PJLink class {class}"));
+        Ok(())
+    }
+
+    /// Learns what never changes.
+    #[connected]
+    async fn meet(&self, cx: &Cx<Self>) -> Result {
+        cx.every(secs(cx.settings().poll_seconds), Self::poll);
         let inputs = self.ask(cx, "INST", "?").await?;
         let name = self.ask(cx, "NAME", "?").await?;
         let manufacturer = self.ask(cx, "INF1", "?").await?;
@@ -79,7 +86,6 @@ impl Projector {
             status.manufacturer = Some(manufacturer);
             status.model = Some(model);
         });
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
         self.poll(cx).await
     }
 
@@ -125,6 +131,9 @@ impl Projector {
     /// Selects an input, by its number: see `inputs`.
     #[function]
     async fn input(&self, cx: &Cx<Self>, input: String) -> Result {
+        if input.len() != 2 || !input.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(Error::bad_request(format!("{input:?} is no input: it has two digits, such as 31")));
+        }
         self.ask(cx, "INPT", &input).await?;
         cx.status.set(|status| status.input = Some(input));
         Ok(())

@@ -23,6 +23,7 @@ pub(crate) fn expand(block: &ItemImpl, options: &DriverOptions, methods: &Method
 
     quote! {
         #[automatically_derived]
+        #[allow(clippy::unused_unit)]
         impl ::drivers_sdk::__private::Driver for #this {
             type Settings = #settings;
             type Status = #status;

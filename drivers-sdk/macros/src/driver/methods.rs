@@ -10,11 +10,12 @@ use crate::docs;
 use crate::settings::is_named;
 
 /// The attributes of methods, in the words of their authors.
-const MARKS: [&str; 9] = [
+const MARKS: [&str; 10] = [
     "function",
     "create",
     "started",
     "stopped",
+    "login",
     "connected",
     "disconnected",
     "received",
