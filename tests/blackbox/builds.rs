@@ -3,17 +3,17 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Daemon, device::Device, drivers, within};
+use crate::support::{Daemon, Setup, device::Device, drivers, within};
 
 const BUILD: std::time::Duration = std::time::Duration::from_secs(420);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_does_not_compile_leaves_what_runs_and_the_next_that_does_replaces_it() {
-    let daemon = Daemon::start();
-    let device = Device::start().await;
     let probe = drivers::probe();
+    probe.built().await;
+    let daemon = Setup::default().building().start();
+    let device = Device::start().await;
     let loaded = probe.load(&daemon).await;
-    drivers::share_builds(&daemon);
     let driver = &loaded.drivers[0];
     let module = daemon.module(driver, device.address, json!({})).await;
     daemon.api.reaches(&module, "running", true).await;

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::Api;
+use super::{Api, builds::Builds};
 
 /// The admin key of every daemon here.
 pub const KEY: &str = "0123456789abcdef0123456789abcdef.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -24,6 +24,8 @@ pub struct Setup {
     pub config: String,
     /// The folder of an earlier daemon; a new one if none is given.
     pub folder: Option<Arc<TempDir>>,
+    /// It is to build drivers: see [`super::builds`].
+    pub builds: bool,
 }
 
 /// A daemon that runs; killed when it is dropped.
@@ -33,6 +35,7 @@ pub struct Daemon {
     pub api: Api,
     pub setup: Setup,
     child: Child,
+    _builds: Option<Builds>,
 }
 
 /// The program, without this process's `HEADEND_` variables.
@@ -46,7 +49,12 @@ pub fn headend() -> Command {
 
 impl Setup {
     pub fn new(config: &str) -> Self {
-        Setup { config: config.into(), folder: None }
+        Setup { config: config.into(), ..Setup::default() }
+    }
+
+    /// Of a daemon that builds drivers: one at a time.
+    pub fn building(self) -> Self {
+        Setup { builds: true, ..self }
     }
 
     pub fn start(self) -> Daemon {
@@ -57,6 +65,7 @@ impl Setup {
     pub fn try_start(mut self) -> Result<Daemon, (ExitStatus, String)> {
         let folder = self.folder.take().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         self.folder = Some(folder.clone());
+        let builds = self.builds.then(|| Builds::take(&folder.path().join("data")));
         let config = folder.path().join("config.toml");
         std::fs::write(&config, &self.config).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
@@ -102,7 +111,7 @@ impl Setup {
             }
         };
         let api = Api::new(&url, KEY);
-        Ok(Daemon { folder, url, api, setup: self, child })
+        Ok(Daemon { folder, url, api, setup: self, child, _builds: builds })
     }
 }
 
@@ -140,7 +149,9 @@ impl Daemon {
     pub fn again(mut self) -> Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.setup.clone().start()
+        let setup = self.setup.clone();
+        drop(self);
+        setup.start()
     }
 
     /// SIGTERM; how it ended, and after how long.

@@ -2,18 +2,17 @@
 //!
 //! A build takes half a minute where its dependencies have yet to be compiled. So what is built of a commit is kept in
 //! the target folder, under the hash of all that went into it, and laid into the data directory of whoever needs it.
-//! Tests about builds do build; they share cargo's target folder.
+//! Tests about builds do build.
 
 use std::{
     fs::{self, File},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
 use serde_json::{Value, json};
 
-use super::{Daemon, Setup, git::Work, within};
+use super::{Daemon, Setup, builds::kept, git::Work, within};
 
 /// The first build compiles the SDK and what it stands on.
 const BUILD: std::time::Duration = std::time::Duration::from_secs(420);
@@ -67,23 +66,22 @@ impl Drivers {
         Loaded { repository, drivers }
     }
 
-    /// The folder that holds what is built of this commit.
-    async fn built(&self) -> PathBuf {
-        let place = shared().join("built").join(format!("{:016x}", self.key()));
-        fs::create_dir_all(shared()).unwrap();
-        let lock = File::create(shared().join("built.lock")).unwrap();
-        tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
+    /// The folder that holds what is built of this commit; builds it if nobody has. To be called by whoever starts a
+    /// daemon that builds before it does, for one builds at a time.
+    pub async fn built(&self) -> PathBuf {
+        let place = kept().join("built").join(format!("{:016x}", self.key()));
+        let lock = File::create(kept().join("built.lock")).unwrap();
+        let _lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
         if place.is_dir() {
             return place;
         }
-        let daemon = Setup::default().start();
-        share_builds(&daemon);
+        let daemon = Setup::default().building().start();
         let repository = create_repository(&daemon, &self.work.uri()).await;
         for package in &self.packages {
             let driver = create_driver(&daemon, &repository, package).await;
             compiled(&daemon, &driver).await;
         }
-        let fresh = tempfile::tempdir_in(shared()).unwrap();
+        let fresh = tempfile::tempdir_in(kept()).unwrap();
         copy(
             &daemon.data().join("repositories/artifacts").join(&repository).join(&self.commit),
             fresh.path(),
@@ -121,14 +119,6 @@ impl Drivers {
         }
         hash.finish()
     }
-}
-
-/// Lets the daemon compile in the folder that all tests share. Must come before its first build.
-pub fn share_builds(daemon: &Daemon) {
-    let (shared, own) = (shared().join("build"), daemon.data().join("repositories/build"));
-    fs::create_dir_all(&shared).unwrap();
-    let _ = fs::remove_dir(&own);
-    symlink(shared, own).unwrap();
 }
 
 pub async fn create_repository(daemon: &Daemon, uri: &str) -> String {
@@ -170,11 +160,6 @@ impl Daemon {
         }
         self.api.create("modules", body).await
     }
-}
-
-/// What tests keep from run to run.
-fn shared() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("blackbox")
 }
 
 fn copy(from: &Path, to: &Path) {

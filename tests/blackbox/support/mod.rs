@@ -1,6 +1,7 @@
 //! What the tests share: a daemon, its API, git repositories of drivers, devices and peers.
 
 mod api;
+mod builds;
 mod daemon;
 pub mod device;
 pub mod drivers;

@@ -50,10 +50,10 @@ impl Socket {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
-    /// The next text frame.
+    /// The next text frame, whenever it comes.
     pub async fn next_text(&mut self) -> String {
         loop {
-            match timeout(PATIENCE, self.stream.next()).await.expect("no frame came") {
+            match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => return text.to_string(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("the session ended: {other:?}"),
@@ -63,16 +63,19 @@ impl Socket {
 
     /// The next message for which `wanted` holds; others are passed over.
     pub async fn find(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = String::new();
         let found = async {
             loop {
                 let text = self.next_text().await;
+                last = text.chars().take(200).collect();
                 let message = serde_json::from_str(&text).unwrap_or(Value::String(text));
                 if wanted(&message) {
                     return message;
                 }
             }
         };
-        timeout(PATIENCE, found).await.expect("the message did not come")
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("the message did not come; the last one was {last}"))
     }
 
     /// The reply to command `id`.
