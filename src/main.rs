@@ -7,6 +7,7 @@ use headend::{
     client::{self, Access},
     config::{Config, Overrides},
     daemon,
+    runtime::trampoline,
     secrets::Secret,
 };
 
@@ -89,6 +90,9 @@ struct Client {
 }
 
 fn main() -> ExitCode {
+    if let Some(failed) = trampoline::main() {
+        return failed;
+    }
     match Arguments::parse().command {
         Command::Serve(arguments) => serve(arguments),
         Command::Status { target, client } => talk(client, client::Command::Status { target }),

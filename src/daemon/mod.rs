@@ -102,7 +102,11 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
 
     let repositories = Repositories::open(data.join("repositories"), config.builds)?;
     let connections = Connections::new(config.connections);
-    let options = runtime::Options { run_dir: data.join("run"), ..config.drivers };
+    let options = runtime::Options {
+        run_dir: data.join("run"),
+        trampoline: Some("/proc/self/exe".into()),
+        ..config.drivers
+    };
     let runtime = Runtime::start(store.clone(), vault.clone(), repositories.clone(), connections, options)?;
     announce(address, &data, key.as_ref());
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use drivers_sdk_protocol::Manifest;
 use drivers_sdk_protocol::manifest::{Function, Security};
@@ -11,6 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::exec;
+use crate::repositories::Artifact;
 
 /// One build of a driver. Two builds are never the same program, also of one commit.
 #[derive(Debug)]
@@ -20,17 +22,14 @@ pub(crate) struct Program {
     pub(crate) driver: Arc<str>,
     pub(crate) commit: Arc<str>,
     pub(crate) executable: PathBuf,
+    pub(crate) built_at: SystemTime,
     pub(crate) manifest: Arc<Manifest>,
     functions: HashMap<String, usize>,
 }
 
 impl Program {
-    pub(crate) fn new(
-        driver: Arc<str>,
-        commit: &str,
-        executable: PathBuf,
-        manifest: Arc<Manifest>,
-    ) -> Program {
+    pub(crate) fn new(driver: Arc<str>, artifact: Artifact) -> Program {
+        let Artifact { executable, manifest, commit, built_at } = artifact;
         static LAST: AtomicU64 = AtomicU64::new(0);
         let functions =
             manifest.functions.iter().enumerate().map(|(at, function)| (function.name.clone(), at)).collect();
@@ -39,6 +38,7 @@ impl Program {
             driver,
             commit: commit.into(),
             executable,
+            built_at,
             manifest,
             functions,
         }
@@ -117,7 +117,9 @@ mod tests {
             Function { name: "reset".into(), security: Security::Support, ..Function::default() },
         ];
         let manifest = Arc::new(Manifest { functions, ..Manifest::default() });
-        Program::new("driver-1".into(), "c0ffee", "/bin/true".into(), manifest)
+        let (executable, commit) = ("/bin/true".into(), "c0ffee".into());
+        let artifact = Artifact { executable, manifest, commit, built_at: SystemTime::UNIX_EPOCH };
+        Program::new("driver-1".into(), artifact)
     }
 
     fn admit(function: &str, args: &str, clearance: Security) -> Result<(), String> {

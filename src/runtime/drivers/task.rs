@@ -1,7 +1,7 @@
 //! The task that owns what is known of drivers and repositories.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -27,6 +27,8 @@ pub(super) struct Task {
     shown: Arc<DashMap<Id, Shown>>,
     repositories: HashMap<Id, Known>,
     drivers: HashMap<Id, Built>,
+    /// Programs that modules may still run: going back to one is no change for them.
+    programs: Vec<Weak<Program>>,
     jobs: JoinSet<Finished>,
 }
 
@@ -44,7 +46,14 @@ struct Built {
 
 impl Task {
     pub(super) fn new(world: World, shown: Arc<DashMap<Id, Shown>>) -> Task {
-        Task { world, shown, repositories: HashMap::new(), drivers: HashMap::new(), jobs: JoinSet::new() }
+        Task {
+            world,
+            shown,
+            repositories: HashMap::new(),
+            drivers: HashMap::new(),
+            programs: Vec::new(),
+            jobs: JoinSet::new(),
+        }
     }
 
     pub(super) async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
@@ -272,10 +281,9 @@ impl Task {
                 let same = !forced && built.made_of.as_ref() == Some(&recipe);
                 built.made_of = Some(recipe);
                 if !same {
-                    let program =
-                        Program::new(id.clone(), &artifact.commit, artifact.executable, artifact.manifest);
+                    let program = self.program(id, artifact);
                     tracing::info!(driver = %id, commit = %program.commit, "driver is ready");
-                    self.shown.entry(id.clone()).or_default().program = Some(Arc::new(program));
+                    self.shown.entry(id.clone()).or_default().program = Some(program);
                 }
             }
             Err(refusal) => {
@@ -285,6 +293,21 @@ impl Task {
         }
         // Meanwhile another commit may have become the one to use.
         self.converge(id);
+    }
+
+    /// The program of an artifact: the one that is run already, if there is one.
+    fn program(&mut self, id: &Id, artifact: Artifact) -> Arc<Program> {
+        self.programs.retain(|program| program.strong_count() > 0);
+        let known = self.programs.iter().filter_map(Weak::upgrade).find(|program| {
+            program.driver == *id
+                && program.executable == artifact.executable
+                && program.built_at == artifact.built_at
+        });
+        known.unwrap_or_else(|| {
+            let program = Arc::new(Program::new(id.clone(), artifact));
+            self.programs.push(Arc::downgrade(&program));
+            program
+        })
     }
 
     /// Publishes what is known of a driver, and answers those who wait if there is nothing more to wait for.

@@ -62,7 +62,11 @@ impl Channel {
 
     /// The handle means nothing any more; whoever waits for the module is told why.
     pub(crate) fn discharge(&self, handle: u32, why: &Arc<str>) {
-        self.modules.write().remove(&handle);
+        let module = self.modules.write().remove(&handle);
+        // First the module is shown as down, then callers are told: one that tries again must not find it running.
+        if let Some(module) = module {
+            module.fell(self, why);
+        }
         self.pending.fail_module(handle, why);
         let ended: Vec<_> =
             self.subscriptions.lock().extract_if(|(module, _), _| *module == handle).collect();
@@ -99,8 +103,11 @@ impl Channel {
     /// Ends everything that goes over this channel.
     pub(crate) fn close(&self, why: &Arc<str>) {
         self.out.close();
+        let modules = std::mem::take(&mut *self.modules.write());
+        for module in modules.values() {
+            module.fell(self, why);
+        }
         self.pending.close(why);
-        self.modules.write().clear();
         let ended = std::mem::take(&mut *self.subscriptions.lock());
         drop(ended);
     }

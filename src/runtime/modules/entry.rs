@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::wire::Wire;
 use crate::connections;
+use crate::runtime::host::channel::Channel;
 use crate::runtime::program::Program;
 use crate::runtime::status::Board;
 use crate::runtime::view::{self, Fault, ModuleView, State};
@@ -91,6 +92,21 @@ impl Entry {
         }
         drop(life);
         self.changed.notify_waiters();
+    }
+
+    /// The instance on this channel is gone, for this reason: it is shown as down at once; what follows is the
+    /// reconciler's to say.
+    pub(crate) fn fell(&self, channel: &Channel, why: &Arc<str>) {
+        if self.wire.leave_channel(channel)
+            && matches!(self.life.lock().state, State::Running | State::Starting)
+        {
+            self.publish(|life| {
+                life.state = State::Failed;
+                life.detail = Some(why.clone());
+                life.coming = false;
+                life.process = None;
+            });
+        }
     }
 
     /// Waits while the module is about to run; gives up after `limit`.

@@ -85,12 +85,19 @@ impl Wire {
         self.0.lock().open = true;
     }
 
+    /// Takes the module out of its process, if that is the one at the end of this channel.
+    pub(crate) fn leave_channel(&self, channel: &Channel) -> bool {
+        let mut state = self.0.lock();
+        let there = state.place.as_ref().is_some_and(|place| std::ptr::eq(&*place.channel, channel));
+        if there {
+            state.leave();
+        }
+        there
+    }
+
     /// Takes the module out of its process.
     pub(crate) fn leave(&self) {
-        let mut state = self.0.lock();
-        state.asked = None;
-        state.place = None;
-        state.open = false;
+        self.0.lock().leave();
     }
 
     /// Where the module takes calls.
@@ -191,6 +198,14 @@ impl Wire {
         if let Some(link) = link {
             link.disconnect(reason);
         }
+    }
+}
+
+impl State {
+    fn leave(&mut self) {
+        self.asked = None;
+        self.place = None;
+        self.open = false;
     }
 }
 

@@ -9,7 +9,7 @@ use drivers_sdk_protocol::message::{self, Failure, Level, code};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::lanes::LaneState;
+use super::lanes::{LaneKey, LaneState};
 use super::slot::{Phase, Seat, Slot, Told, hash};
 use super::timers::Wake;
 use super::wanted::{Desired, Wanted, Way};
@@ -71,6 +71,7 @@ impl Reconciler {
             Ok(settings) => settings.clone(),
             Err(why) => return self.wait(id, why),
         };
+        self.unbind(id, Some(&wanted.lane));
         self.join_lane(&wanted.lane, &wanted.program, id);
         let Some(lane) = self.lanes.get(&wanted.lane) else { return };
         let Some(slot) = self.slots.get_mut(id) else { return };
@@ -183,6 +184,7 @@ impl Reconciler {
 
     /// Tells a running module what is new.
     fn update(&mut self, id: &Id, at: &Seat, wanted: &Wanted) {
+        self.unbind(id, None);
         let Some(lane) = self.lanes.get(&at.lane) else { return };
         let channel = lane.process.channel.clone();
         let Some(slot) = self.slots.get_mut(id) else { return };
@@ -214,9 +216,23 @@ impl Reconciler {
 
     /// Moves a module to another lane: not before that is ready, so that what runs goes on running if it never is.
     fn relocate(&mut self, id: &Id, at: Seat, wanted: &Wanted) {
+        self.unbind(id, Some(&wanted.lane));
         self.join_lane(&wanted.lane, &wanted.program, id);
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.bound = Some(wanted.lane.clone());
+        }
         if self.lanes.get(&wanted.lane).is_some_and(|lane| lane.ready().is_some()) {
             self.stop(id, at, true);
+        }
+    }
+
+    /// It does not move any more, or moves to `keep`.
+    fn unbind(&mut self, id: &Id, keep: Option<&LaneKey>) {
+        let bound = self.slots.get_mut(id).and_then(|slot| slot.bound.take());
+        if let Some(bound) = bound
+            && Some(&bound) != keep
+        {
+            self.leave_lane(&bound, id);
         }
     }
 
@@ -248,6 +264,7 @@ impl Reconciler {
 
     /// It should run and cannot yet.
     fn wait(&mut self, id: &Id, why: &str) {
+        self.unbind(id, None);
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.phase = Phase::Waiting;
         slot.backoff.reset();
@@ -262,6 +279,7 @@ impl Reconciler {
 
     /// It should not run, and has no place any more.
     fn rest(&mut self, id: &Id) {
+        self.unbind(id, None);
         let Some(slot) = self.slots.get_mut(id) else { return };
         close_link(slot);
         slot.phase = Phase::Stopped;
@@ -297,6 +315,8 @@ impl Reconciler {
             slot.backoff.reset();
         }
         let until = Instant::now() + slot.backoff.next(first, longest);
+        // It keeps its place on the lane's list: the process should not end meanwhile.
+        slot.bound = slot.seat().map(|seat| seat.lane.clone());
         slot.phase = Phase::Failed { until };
         self.timers.set(until, Wake::Module(id.clone()));
         self.show_failure(id, fault, until);

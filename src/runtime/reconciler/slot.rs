@@ -17,6 +17,9 @@ use crate::runtime::modules::Entry;
 pub(super) struct Slot {
     pub(super) entry: Arc<Entry>,
     pub(super) phase: Phase,
+    /// A lane on whose list it is without a place in it: it moves there once that is ready, or failed there and is tried
+    /// again.
+    pub(super) bound: Option<LaneKey>,
     /// The group of suspects it belongs to, and the program it was suspected under.
     pub(super) quarantine: Option<(u64, u64)>,
     pub(super) backoff: Backoff,
@@ -76,6 +79,7 @@ impl Slot {
         Slot {
             entry: Arc::new(Entry::new(id.clone(), board)),
             phase: Phase::Stopped,
+            bound: None,
             quarantine: None,
             backoff: Backoff::default(),
             started: None,
