@@ -64,7 +64,7 @@ impl Ups {
         let ups = word("`ups`", &cx.settings().ups)?.to_owned();
         let end = exact(format!("END LIST VAR {ups}"));
         let list = lines_until(end).unless(refused());
-        let lines = match cx.send(format!("LIST VAR {ups}")).named("poll").reply(list).await {
+        let lines = match cx.send(format!("LIST VAR {ups}")).reply(list).await {
             Ok(lines) => lines,
             Err(error) => {
                 // What was true a moment ago may not be now.

@@ -1,0 +1,113 @@
+//! `#[login]`: the first thing on every connection, seen from the daemon.
+
+mod support;
+
+use drivers_sdk::prelude::*;
+use drivers_sdk_protocol::Kind;
+use drivers_sdk_protocol::message::Disconnect;
+use serde_json::json;
+use support::{Daemon, run};
+
+#[derive(Default)]
+struct Lamp;
+
+#[driver(name = "Lamp", module = "Lamp", tcp = 5000, framing = lines("\n"), timeout_ms = 1000)]
+impl Lamp {
+    #[login]
+    async fn sign_in(&self, cx: &Cx<Self>) -> Result {
+        let number = cx.expect(prefix("HELLO ")).await?;
+        cx.send(format!("SIGN {number}")).reply(exact("WELCOME").unless(exact("NO"))).await
+    }
+
+    #[connected]
+    async fn meet(&self, cx: &Cx<Self>) -> Result {
+        cx.send("NAME?").reply(prefix("NAME ")).await.map(drop)
+    }
+
+    #[received]
+    fn line(&self, cx: &Cx<Self>, line: &str) {
+        cx.info(format!("heard {line}"));
+    }
+
+    #[function]
+    async fn power(&self, cx: &Cx<Self>, on: bool) -> Result {
+        cx.send(format!("POWER {on}")).priority(100).reply(exact("OK")).await
+    }
+}
+
+async fn start(link: Option<u64>) -> Daemon {
+    let mut daemon = Daemon::of::<Lamp>().await;
+    assert_eq!(daemon.start(1, json!({}), link).await.kind(), Some(Kind::Done));
+    daemon
+}
+
+#[test]
+fn nothing_is_sent_and_nothing_is_received_before_the_login_is_done() {
+    run(async {
+        let mut daemon = start(Some(1)).await;
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.received(1, "chatter\nHELLO 7\n").await;
+        assert_eq!(daemon.transmitted(1).await.1, "SIGN 7\n");
+        daemon.wait(millis(100)).await;
+        assert!(!daemon.logged("heard"), "{:?}", daemon.logs);
+        daemon.received(1, "WELCOME\n").await;
+        assert_eq!(daemon.transmitted(1).await.1, "POWER true\n", "the caller waited, and has priority");
+        daemon.wait(millis(10)).await;
+        assert!(daemon.logged("heard chatter"), "{:?}", daemon.logs);
+        daemon.received(1, "OK\n").await;
+        let mut rest = [daemon.next().await, daemon.next().await];
+        rest.sort_by_key(|frame| frame.header.correlation);
+        assert_eq!(rest[0].kind(), Some(Kind::Transmit), "`connected` follows");
+        assert_eq!((rest[1].kind(), rest[1].header.correlation), (Some(Kind::Done), call));
+    });
+}
+
+#[test]
+fn a_login_that_fails_drops_the_connection_and_the_next_one_begins_anew() {
+    run(async {
+        let mut daemon = start(None).await;
+        daemon.link_up(1, 4).await;
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.received(1, "HELLO 7\n").await;
+        daemon.transmitted(1).await;
+        // A second greeting is nobody's; it must not be taken for that of the next connection.
+        daemon.received(1, "HELLO 8\nNO\n").await;
+        let disconnect = daemon.expect_kind(Kind::Disconnect).await;
+        let Disconnect { connection, reason } = Disconnect::read(&disconnect.payload).unwrap();
+        assert_eq!(connection, 4);
+        assert!(reason.starts_with("login failed: ") && reason.contains("NO"), "{reason}");
+        daemon.wait(secs(5)).await;
+        daemon.link_down(1, "protocol", "the driver gave up: the login failed").await;
+        assert_eq!(daemon.result(call).await.unwrap_err().code, "offline");
+
+        daemon.link_up(1, 5).await;
+        daemon.wait(millis(100)).await;
+        daemon.received(1, "HELLO 9\n").await;
+        assert_eq!(daemon.transmitted(1).await.1, "SIGN 9\n");
+        daemon.received(1, "WELCOME\n").await;
+        assert_eq!(daemon.transmitted(1).await.1, "NAME?\n");
+    });
+}
+
+#[test]
+fn a_device_that_does_not_greet_is_left() {
+    run(async {
+        let mut daemon = start(Some(1)).await;
+        let disconnect = daemon.expect_kind(Kind::Disconnect).await;
+        assert_eq!(Disconnect::read(&disconnect.payload).unwrap().connection, 1);
+    });
+}
+
+#[test]
+fn a_connection_that_is_lost_during_the_login_fails_whoever_waits() {
+    run(async {
+        let mut daemon = start(Some(1)).await;
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.received(1, "HELLO 7\n").await;
+        daemon.transmitted(1).await;
+        daemon.link_down(1, "reset", "").await;
+        assert_eq!(daemon.result(call).await.unwrap_err().code, "offline");
+        daemon.wait(secs(5)).await;
+        assert!(!daemon.logged("warn"), "that the device went away is no news: {:?}", daemon.logs);
+    });
+}
