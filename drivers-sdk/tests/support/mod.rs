@@ -2,6 +2,7 @@
 //!
 //! Time is paused, and moves when everything waits: a frame that never comes fails the test at once.
 #![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::VecDeque;
 use std::time::Duration;
