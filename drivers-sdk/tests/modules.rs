@@ -1,4 +1,11 @@
 //! The life of modules, seen from the daemon: starting, stopping, handlers, panics, settings, status.
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::unnecessary_literal_unwrap,
+    reason = "modules that panic are what is tested"
+)]
 
 mod support;
 
