@@ -34,6 +34,8 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // reqwest wants a TLS provider even to speak plain HTTP.
+    headend::tls::install_provider();
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
     let echo = Echo::start()?;
