@@ -45,6 +45,8 @@ pub(crate) struct Channel {
     out: RefCell<BytesMut>,
     /// Bytes the writer has taken and not yet written.
     writing: Cell<usize>,
+    /// The daemon takes nothing any more.
+    broken: Cell<bool>,
     writer: RefCell<Option<Waker>>,
     reader: RefCell<Option<Waker>>,
     pending: RefCell<HashMap<u32, Pending>>,
@@ -226,10 +228,18 @@ impl Channel {
         }
     }
 
+    /// Writing failed: nobody waits for the daemon any more, so that the end of the channel is read.
+    pub(crate) fn broken(&self) {
+        self.broken.set(true);
+        if let Some(reader) = self.reader.borrow_mut().take() {
+            reader.wake();
+        }
+    }
+
     /// Waits while more than `limit` bytes wait for the daemon.
     pub(crate) async fn drained(&self, limit: usize) {
         poll_fn(|context| {
-            if self.backlog() <= limit {
+            if self.backlog() <= limit || self.broken.get() {
                 return Poll::Ready(());
             }
             *self.reader.borrow_mut() = Some(context.waker().clone());

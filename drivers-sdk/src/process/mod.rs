@@ -52,7 +52,10 @@ pub async fn serve<D: Driver>(stream: UnixStream) -> io::Result<()> {
 async fn write_all(mut stream: OwnedWriteHalf, channel: Rc<Channel>) -> io::Result<()> {
     loop {
         let buffer = channel.take().await;
-        stream.write_all(&buffer).await?;
+        if let Err(error) = stream.write_all(&buffer).await {
+            channel.broken();
+            return Err(error);
+        }
         channel.written(buffer);
     }
 }

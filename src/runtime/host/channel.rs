@@ -177,10 +177,13 @@ impl Channel {
 
     pub(crate) fn add_subscription(&self, module: u32, correlation: u32, subscription: Subscription) {
         // One made for a module that has gone meanwhile ends here.
-        if self.modules.read().contains_key(&module) {
-            let before = self.subscriptions.lock().insert((module, correlation), subscription);
-            drop(before);
-        }
+        let modules = self.modules.read();
+        let before = match modules.contains_key(&module) {
+            true => self.subscriptions.lock().insert((module, correlation), subscription),
+            false => Some(subscription),
+        };
+        drop(modules);
+        drop(before);
     }
 
     pub(crate) fn end_subscription(&self, module: u32, correlation: u32) {

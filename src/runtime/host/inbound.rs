@@ -4,7 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use drivers_sdk_protocol::message::{CallModule, Failure, Log, SaveSetting, Status, StatusOf, Welcome, code};
+use drivers_sdk_protocol::message::{
+    CallModule, Failure, Level, Log, SaveSetting, Status, StatusOf, Welcome, code,
+};
 use drivers_sdk_protocol::{Decoder, Header, Kind, VERSIONS, frame};
 use serde_json::value::RawValue;
 use tokio::net::unix::OwnedReadHalf;
@@ -55,8 +57,12 @@ pub(crate) async fn read(
         loop {
             let used = match decoder.peek(&buffer) {
                 Ok(Some((header, payload))) => {
-                    if let Err(end) = act(shared, process, channel, header, payload, &mut welcome) {
-                        return end;
+                    match act(shared, process, channel, header, payload, &mut welcome) {
+                        Ok(()) => {}
+                        Err(End::Message(problem)) if header.module != 0 => {
+                            refuse(shared, channel, header, problem);
+                        }
+                        Err(end) => return end,
                     }
                     frame::HEADER + payload.len()
                 }
@@ -109,7 +115,7 @@ fn act(
             return Ok(());
         }
         Kind::Failed => {
-            channel.pending.answer(correlation, Outcome::Failed(parse("Failed", payload)?));
+            channel.pending.answer(correlation, Outcome::Failed(failure(payload)));
             return Ok(());
         }
         _ => {}
@@ -125,7 +131,7 @@ fn act(
             entry.say(shared, log.level, log.text);
         }
         Kind::ModuleFailed => {
-            let failure: Failure = parse("ModuleFailed", payload)?;
+            let failure = failure(payload);
             channel.discharge(handle, &format!("the module failed: {}", failure.message).into());
             shared.tell(Event::ModuleFailed { module: entry.id.clone(), process, handle, failure });
         }
@@ -170,6 +176,24 @@ fn act(
 
 fn parse<'a, T: serde::Deserialize<'a>>(kind: &str, payload: &'a [u8]) -> Result<T, End> {
     serde_json::from_slice(payload).map_err(|error| End::Message(format!("malformed {kind}: {error}")))
+}
+
+/// Why something failed, also if the driver does not say so readably.
+fn failure(payload: &[u8]) -> Failure {
+    serde_json::from_slice(payload).unwrap_or_else(|error| Failure {
+        code: code::DRIVER.into(),
+        message: format!("the driver's failure cannot be read: {error}"),
+        ..Failure::default()
+    })
+}
+
+/// A module's message cannot be read: that fails the request, if it is one, and concerns nobody else.
+fn refuse(shared: &Shared, channel: &Arc<Channel>, header: Header, problem: String) {
+    if let Some(entry) = channel.module(header.module) {
+        entry.say(shared, Level::Error, &format!("its driver broke the protocol: {problem}"));
+    }
+    let answer = Answer { channel: channel.clone(), handle: header.module, correlation: header.correlation };
+    answer.failed(&Failure { code: code::BAD_REQUEST.into(), message: problem, ..Failure::default() });
 }
 
 /// A result passes through as text, into JSON that others parse: it must be JSON.

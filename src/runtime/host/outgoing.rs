@@ -145,6 +145,8 @@ impl Outgoing {
             let (device_bytes, closed) = {
                 let mut state = self.state.lock();
                 std::mem::swap(&mut state.buffer, &mut chunk);
+                // What was written before has been taken: however much came meanwhile, it reads.
+                state.choked = false;
                 (std::mem::take(&mut state.device_bytes), state.closed)
             };
             if chunk.is_empty() {

@@ -51,6 +51,8 @@ struct State {
     /// It has started, and takes calls.
     open: bool,
     link: Option<Link>,
+    /// Links it has had; what one says that was taken away meanwhile is late.
+    links: u64,
     makebreak: bool,
     /// What the link last said.
     last: Option<connections::State>,
@@ -120,8 +122,11 @@ impl Wire {
         self.0.lock().link.clone()
     }
 
-    pub(crate) fn set_link(&self, link: Link) {
-        self.0.lock().link = Some(link);
+    /// Opens a link, which is given its number. It says nothing before it is known here.
+    pub(crate) fn open_link(&self, open: impl FnOnce(u64) -> Link) {
+        let mut state = self.0.lock();
+        state.links += 1;
+        state.link = Some(open(state.links));
     }
 
     /// To be told before a link is opened or changed.
@@ -133,6 +138,7 @@ impl Wire {
     pub(crate) fn take_link(&self) -> Option<Link> {
         let mut state = self.0.lock();
         state.held = BytesMut::new();
+        state.links += 1;
         state.up = false;
         state.last = None;
         state.link_connection = None;
@@ -163,7 +169,8 @@ impl Wire {
         };
         let link = {
             let state = self.0.lock();
-            if transmit.connection != 0 && transmit.connection != state.connection {
+            let gone = !state.up || transmit.connection != state.connection;
+            if transmit.connection != 0 && gone {
                 drop(state);
                 return refuse("the connection these bytes were meant for is gone");
             }
@@ -213,11 +220,16 @@ impl State {
 pub(crate) struct ToModule {
     pub(crate) shared: Arc<Shared>,
     pub(crate) entry: Arc<Entry>,
+    /// The number of the link.
+    pub(crate) link: u64,
 }
 
 impl connections::Sink for ToModule {
     fn state(&self, next: &connections::State) {
         let mut state = self.entry.wire.0.lock();
+        if state.links != self.link {
+            return;
+        }
         let up = match next {
             connections::State::Up { .. } | connections::State::Idle => true,
             // A make-break link that connects because there is something to send has not gone down.
@@ -247,8 +259,9 @@ impl connections::Sink for ToModule {
                 channel.send_json(Kind::LinkDown, *handle, 0, &down);
             }
         }
-        drop(state);
+        // With the wire locked, so that whoever takes the link away has the last word.
         self.entry.set_status(&self.shared, status::CONNECTED, Some(if up { "true" } else { "false" }));
+        drop(state);
         match (news, next) {
             (Some(true), _) => self.entry.say(&self.shared, Level::Info, "connected"),
             (_, connections::State::Down { detail, .. }) => {
@@ -265,7 +278,10 @@ impl connections::Sink for ToModule {
                 Err(ended) => return self.hold(bytes, ended.as_ref()),
             };
             let mut state = self.entry.wire.0.lock();
-            let same = state.place.as_ref().is_some_and(|now| Arc::ptr_eq(&now.channel, &place.channel));
+            let same = state
+                .place
+                .as_ref()
+                .is_some_and(|now| now.handle == place.handle && Arc::ptr_eq(&now.channel, &place.channel));
             if !same {
                 place.channel.out.give_back(room);
                 continue;

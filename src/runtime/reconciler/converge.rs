@@ -42,7 +42,9 @@ impl Reconciler {
                 self.wait(id, &why);
             }
             (Desired::Blocked(why), _) => self.wait(id, &why),
-            (Desired::Run(wanted), Phase::Placing { lane }) if lane != wanted.lane => {
+            (Desired::Run(wanted), Phase::Placing { lane })
+                if lane != wanted.lane || wanted.settings.is_err() =>
+            {
                 self.leave_lane(&lane, id);
                 self.place(id, &wanted);
             }
@@ -101,8 +103,12 @@ impl Reconciler {
         let handle = process.channel.enlist(&slot.entry);
         let seat = Seat { lane: wanted.lane.clone(), process: process.id, handle };
         slot.phase = Phase::Starting { at: seat };
-        slot.told =
-            Told { settings: hash(&settings), system: wanted.system.clone(), attempt: wanted.attempt };
+        slot.told = Told {
+            settings: hash(&settings),
+            system: wanted.system.clone(),
+            attempt: wanted.attempt,
+            makebreak: wanted.link.makebreak(),
+        };
         slot.entry.publish(|life| {
             life.state = State::Starting;
             life.detail = None;
@@ -136,8 +142,9 @@ impl Reconciler {
         let limit = Duration::from_millis(self.shared.options.process_start_ms);
         let write = |out: &mut BytesMut| write_json(out, &message);
         channel.request(Kind::Start, handle, limit, write, move |outcome| {
-            let result = answered(outcome, "it did not answer its start in time");
-            shared.tell(Event::Started { module: id, process, handle, result });
+            if let Some(result) = answered(outcome, "it did not answer its start in time") {
+                shared.tell(Event::Started { module: id, process, handle, result });
+            }
         });
     }
 
@@ -175,9 +182,10 @@ impl Reconciler {
         match slot.entry.wire.link() {
             Some(link) => link.retarget(target),
             None => {
-                let sink = ToModule { shared: self.shared.clone(), entry: slot.entry.clone() };
-                let link = self.connections.open(target, sink);
-                slot.entry.wire.set_link(link);
+                let (shared, entry) = (self.shared.clone(), slot.entry.clone());
+                slot.entry.wire.open_link(|number| {
+                    self.connections.open(target, ToModule { shared, entry, link: number })
+                });
             }
         }
     }
@@ -188,6 +196,11 @@ impl Reconciler {
         let Some(lane) = self.lanes.get(&at.lane) else { return };
         let channel = lane.process.channel.clone();
         let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.told.makebreak != wanted.link.makebreak() {
+            // Only `Start` says so.
+            return self.stop(id, at.clone(), true);
+        }
+        slot.told.attempt = wanted.attempt;
         match &wanted.settings {
             Ok(settings) if slot.told.settings != hash(settings) => {
                 slot.told.settings = hash(settings);
@@ -197,8 +210,9 @@ impl Reconciler {
                 let (module, process, handle) = (id.clone(), at.process, at.handle);
                 let write = |out: &mut BytesMut| write_json(out, &message);
                 channel.request(Kind::Settings, handle, limit, write, move |outcome| {
-                    let result = answered(outcome, "it did not answer its new settings in time");
-                    shared.tell(Event::SettingsTaken { module, process, handle, result });
+                    if let Some(result) = answered(outcome, "it did not answer its new settings in time") {
+                        shared.tell(Event::SettingsTaken { module, process, handle, result });
+                    }
                 });
             }
             Ok(_) => {}
@@ -209,6 +223,8 @@ impl Reconciler {
             && slot.told.system.as_ref() != Some(system)
         {
             slot.told.system = Some(system.clone());
+            // What the module names without a system is looked for there from now on.
+            slot.entry.publish(|life| life.system = Some(system.id.as_str().into()));
             channel.send_json(Kind::System, at.handle, 0, system);
         }
         self.open_link(id, wanted);
@@ -275,6 +291,10 @@ impl Reconciler {
             life.next_attempt = None;
             life.process = None;
         });
+        // What it ran with is no longer wanted: an address that was taken away is not held on to.
+        close_link(slot);
+        slot.emulator = None;
+        slot.entry.set_status(&self.shared, status::CONNECTED, Some("false"));
     }
 
     /// It should not run, and has no place any more.
@@ -364,14 +384,16 @@ fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-fn answered(outcome: Outcome, late: &str) -> Result<(), Failure> {
-    let failure = |code: &str, message: &str| {
-        Err(Failure { code: code.into(), message: message.into(), ..Failure::default() })
-    };
+/// `None`: the instance is gone, and its end is told by an event of its own. That a driver says `stopped` is no such end:
+/// it may pass on what a call of another module came to.
+fn answered(outcome: Outcome, late: &str) -> Option<Result<(), Failure>> {
     match outcome {
-        Outcome::Done(_) => Ok(()),
-        Outcome::Failed(reason) => Err(reason),
-        Outcome::Late => failure(code::TIMEOUT, late),
-        Outcome::Gone(why) => failure(code::STOPPED, &why),
+        Outcome::Done(_) => Some(Ok(())),
+        Outcome::Failed(reason) => Some(Err(reason)),
+        Outcome::Late => {
+            let code = code::TIMEOUT.into();
+            Some(Err(Failure { code, message: late.into(), ..Failure::default() }))
+        }
+        Outcome::Gone(_) => None,
     }
 }

@@ -42,17 +42,30 @@ impl Reconciler {
                 self.settings_taken(&module, process, handle, result);
             }
             Event::SaveSetting { module, key, value, answer } => {
-                let documents = self.directory.settings_documents(&module);
+                let mut documents = self.directory.settings_documents(&module);
                 let (store, vault) = (self.store.clone(), self.vault.clone());
-                tokio::spawn(async move {
+                let Some(slot) = self.slots.get_mut(&module) else { return };
+                let before = slot.saving.take();
+                // One after the other, and each knows of the document that the one before made: the store's feed may
+                // not have told of it yet.
+                slot.saving = Some(tokio::spawn(async move {
+                    let made = match before {
+                        Some(before) => before.await.ok().flatten(),
+                        None => None,
+                    };
+                    documents.extend(made.clone());
                     match records::save_setting(store, vault, module, documents, key, value).await {
-                        Ok(()) => answer.done(&[]),
+                        Ok(new) => {
+                            answer.done(&[]);
+                            new.or(made)
+                        }
                         Err(message) => {
                             let code = code::BAD_REQUEST.into();
                             answer.failed(&Failure { code, message, ..Failure::default() });
+                            made
                         }
                     }
-                });
+                }));
             }
             Event::End { ended } => {
                 self.ending = Some(ended);
@@ -87,8 +100,6 @@ impl Reconciler {
                 self.timers.set(now + MENDED, Wake::Held(id.clone(), now));
                 return;
             }
-            // The end of the process is about to say more.
-            Err(failure) if failure.code == code::STOPPED => return,
             Err(failure) => failure,
         };
         let late = failure.code == code::TIMEOUT;

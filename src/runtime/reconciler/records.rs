@@ -74,7 +74,7 @@ async fn note(store: &store::Handle, latest: BTreeMap<Id, Option<i64>>) {
 }
 
 /// Changes one of a module's own settings: in the document that has the key, the strongest if several have; otherwise
-/// in the one that everyone may read, which is made if need be. `documents`: the ids of the module's settings.
+/// in the one that everyone may read, which is made if need be: then its id. `documents`: the ids of the module's settings.
 pub(super) async fn save_setting(
     store: store::Handle,
     vault: Arc<Vault>,
@@ -82,7 +82,7 @@ pub(super) async fn save_setting(
     documents: Vec<Id>,
     key: String,
     value: String,
-) -> Result<(), String> {
+) -> Result<Option<Id>, String> {
     let fail = |error: &dyn std::fmt::Display| format!("the setting {key} was not saved: {error}");
     let new: Value = serde_json::from_str(&value).map_err(|error| fail(&error))?;
     let mut found: Option<Settings> = None;
@@ -109,7 +109,7 @@ pub(super) async fn save_setting(
         settings.settings_string = Value::Object(Map::from_iter([(key.clone(), new)])).to_string();
         settings.normalize();
         typed::save(&*store, &settings, Expect::Absent).await.map_err(|error| fail(&error))?;
-        return Ok(());
+        return Ok(Some(settings.id.as_str().into()));
     };
     let mut problem = None;
     let change = |settings: &mut Settings| {
@@ -132,7 +132,7 @@ pub(super) async fn save_setting(
         }
     };
     typed::update::<Settings>(&*store, &found.id, change).await.map_err(|error| fail(&error))?;
-    problem.map_or(Ok(()), |problem| Err(fail(&problem)))
+    problem.map_or(Ok(None), |problem| Err(fail(&problem)))
 }
 
 /// Sets a top-level key of a settings text; `None`: it has that value already. The rest of the text, comments too, is

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use drivers_sdk_protocol::message;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::lanes::LaneKey;
@@ -30,6 +31,8 @@ pub(super) struct Slot {
     /// Where its link leads.
     pub(super) target: Option<Target>,
     pub(super) emulator: Option<Emulator>,
+    /// The last of its settings that is being saved; gives the document that was made for that, if one was.
+    pub(super) saving: Option<JoinHandle<Option<Id>>>,
 }
 
 /// Where a module is on its way.
@@ -71,6 +74,8 @@ pub(super) struct Told {
     pub(super) system: Option<message::System>,
     /// Hash of everything it was started with: if that failed, something else is worth trying at once.
     pub(super) attempt: u64,
+    /// Whether it was started for a make-break link.
+    pub(super) makebreak: bool,
 }
 
 impl Slot {
@@ -86,6 +91,7 @@ impl Slot {
             told: Told::default(),
             target: None,
             emulator: None,
+            saving: None,
         }
     }
 
