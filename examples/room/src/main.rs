@@ -3,7 +3,7 @@
 //! It owns no device. It calls the modules of its system by name and follows their status, so a display that somebody
 //! turns on by hand turns the room on too. Modules that are missing, or that fail, are left out and named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drivers_sdk::prelude::*;
 use drivers_sdk::system::Subscription;
@@ -40,8 +40,10 @@ struct Room {
     /// What each module says of itself.
     on: RefCell<BTreeMap<String, bool>>,
     following: RefCell<Vec<Subscription>>,
-    /// The room was turned on: displays get their input as soon as they can.
+    /// The room was turned on, or off.
     wanted: Cell<bool>,
+    /// Displays that refused, to be asked again when they have warmed up or cooled down.
+    again: RefCell<BTreeSet<u32>>,
 }
 
 /// Turns a room on and off through its system's modules.
@@ -66,6 +68,7 @@ impl Room {
     fn follow(&self, cx: &Cx<Self>) {
         self.following.take().iter().for_each(Subscription::cancel);
         self.on.take();
+        self.again.take();
         let (settings, system) = (cx.settings(), cx.system());
         let mut following = self.following.borrow_mut();
         for index in 1..=system.count(&settings.display) {
@@ -89,14 +92,16 @@ impl Room {
 
     async fn display(&self, cx: &Cx<Self>, index: u32, state: Option<&str>) -> Result {
         let settings = cx.settings();
-        let on = state.map(|state| matches!(state, "on" | "warming"));
-        self.heard(cx, format!("{}_{index}", settings.display), on);
-        match &settings.input {
-            Some(input) if self.wanted.get() && state == Some("on") => {
-                cx.system().module(&settings.display, index).call("input", (input,)).await.map(drop)
-            }
-            _ => Ok(()),
+        let name = format!("{}_{index}", settings.display);
+        self.heard(cx, name.clone(), state.map(|state| matches!(state, "on" | "warming")));
+        let display = cx.system().module(&settings.display, index);
+        if matches!(state, Some("on" | "standby")) && self.again.borrow_mut().remove(&index) {
+            display.call("power", (self.wanted.get(),)).await?;
+            cx.status.set(|status| status.failed.remove(&name));
+        } else if let (Some(input), true, Some("on")) = (&settings.input, self.wanted.get(), state) {
+            display.call("input", (input,)).await?;
         }
+        Ok(())
     }
 
     /// A module says whether it is on, or says nothing any more.
@@ -114,7 +119,8 @@ impl Room {
         cx.status.set(|status| status.power = power);
     }
 
-    /// Turns the room on or off. Modules that fail do not stop the others: they are named in `failed`.
+    /// Turns the room on or off. Modules that fail do not stop the others: they are named in `failed`. A display that
+    /// refuses because it warms up or cools down is asked again when that is over.
     #[function]
     async fn power(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
         self.wanted.set(on);
@@ -123,8 +129,10 @@ impl Room {
         let mut failed = BTreeMap::new();
         let displays = system.all(&settings.display).call("power", (on,)).await;
         let count = displays.len();
+        self.again.take();
         for (index, result) in (1..).zip(displays) {
             if let Err(error) = result {
+                self.again.borrow_mut().insert(index);
                 failed.insert(format!("{}_{index}", settings.display), error.to_string());
             }
         }
