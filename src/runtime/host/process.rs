@@ -22,6 +22,9 @@ use crate::runtime::program::Program;
 use crate::runtime::reconciler::Event;
 use crate::runtime::spawner::{Child, Launch, Output};
 
+/// The correlation of greetings and pings. 0 would ask for no answer, and calls do not count this far.
+const OWN: u32 = u32::MAX;
+
 /// How long the last frames and lines of a process that has ended may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long a process may live on after it closed its channel.
@@ -110,7 +113,7 @@ impl Task {
             features: Vec::new(),
             daemon: concat!("headend ", env!("CARGO_PKG_VERSION")).into(),
         };
-        channel.send_json(Kind::Hello, 0, 0, &hello);
+        channel.send_json(Kind::Hello, 0, OWN, &hello);
         let (welcome, welcomed) = oneshot::channel();
         let reader = {
             let (shared, channel, id) = (self.shared.clone(), channel.clone(), self.process.id);
@@ -222,7 +225,7 @@ impl Task {
                     if channel.out.is_choked() {
                         return Cause::Hung("it took nothing");
                     }
-                    channel.send(Kind::Ping, 0, 0, &[]);
+                    channel.send(Kind::Ping, 0, OWN, &[]);
                 }
                 () = self.shared.kill.cancelled() => return Cause::Drained,
                 () = self.process.drain.notified(), if draining.is_none() => {
