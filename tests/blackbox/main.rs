@@ -18,3 +18,4 @@ mod processes;
 mod refusals;
 mod subscribers;
 mod support;
+mod ts_client;

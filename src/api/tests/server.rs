@@ -24,7 +24,7 @@ pub(super) struct Server {
     pub(super) client: reqwest::Client,
     pub(super) stop: CancellationToken,
     pub(super) serving: tokio::task::JoinHandle<std::io::Result<()>>,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -91,7 +91,11 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(api::serve(listener, api::router(state.clone()), state.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Server { address, state, key, client, stop, serving, _data: data }
+        Server { address, state, key, client, stop, serving, data }
+    }
+
+    pub(super) fn data(&self) -> &std::path::Path {
+        self.data.path()
     }
 
     pub(super) fn url(&self, path: &str) -> String {

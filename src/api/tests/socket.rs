@@ -12,24 +12,24 @@ use crate::api::Options;
 
 const DEVICE: i64 = 1;
 
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(super) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    async fn open(server: &Server, key: &str) -> Socket {
+    pub(super) async fn open(server: &Server, key: &str) -> Socket {
         let url =
             format!("ws://{}/api/engine/v2/systems/control?fixed_device=true&api-key={key}", server.address);
         Socket(connect_async(url).await.unwrap().0)
     }
 
-    async fn say(&mut self, frame: Value) {
+    pub(super) async fn say(&mut self, frame: Value) {
         self.text(&frame.to_string()).await;
     }
 
-    async fn text(&mut self, text: &str) {
+    pub(super) async fn text(&mut self, text: &str) {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
-    async fn hear_text(&mut self) -> String {
+    pub(super) async fn hear_text(&mut self) -> String {
         loop {
             let message =
                 tokio::time::timeout(Duration::from_secs(20), self.0.next()).await.expect("a frame");
@@ -41,7 +41,7 @@ impl Socket {
         }
     }
 
-    async fn hear(&mut self) -> Value {
+    pub(super) async fn hear(&mut self) -> Value {
         serde_json::from_str(&self.hear_text().await).unwrap()
     }
 
@@ -57,7 +57,7 @@ impl Socket {
     }
 }
 
-fn frame(id: i64, cmd: &str, system: &str, module: &str, name: &str) -> Value {
+pub(super) fn frame(id: i64, cmd: &str, system: &str, module: &str, name: &str) -> Value {
     json!({"id": id, "cmd": cmd, "sys": system, "mod": module, "index": 1, "name": name})
 }
 
