@@ -210,3 +210,102 @@ impl Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<Option<String>>>);
+
+    impl Sink for Seen {
+        fn changed(&self, _token: u64, value: Option<Arc<str>>) {
+            self.0.lock().push(value.map(|value| value.to_string()));
+        }
+    }
+
+    impl Seen {
+        fn take(&self) -> Vec<Option<String>> {
+            std::mem::take(&mut self.0.lock())
+        }
+    }
+
+    fn some(values: &[&str]) -> Vec<Option<String>> {
+        values.iter().map(|value| Some((*value).to_owned())).collect()
+    }
+
+    fn board() -> (Arc<Board>, Publisher, Arc<Seen>) {
+        let (publisher, run) = Publisher::new(Duration::from_millis(20));
+        tokio::spawn(run);
+        let (board, seen) = (Arc::new(Board::default()), Arc::new(Seen::default()));
+        board.follow(1, &"key".into(), 0, seen.clone(), false);
+        (board, publisher, seen)
+    }
+
+    async fn window() {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_change_goes_out_at_once_and_later_ones_coalesce() {
+        let (board, publisher, seen) = board();
+        for value in ["1", "2", "3"] {
+            assert!(board.set(&publisher, "key", Some(value)));
+        }
+        assert_eq!(seen.take(), some(&["1"]));
+        assert_eq!(board.get("key").as_deref(), Some("3"), "the board itself is never late");
+        window().await;
+        assert_eq!(seen.take(), some(&["3"]));
+        // The window starts anew with what was published late.
+        board.set(&publisher, "key", Some("4"));
+        assert_eq!(seen.take(), []);
+        window().await;
+        assert_eq!(seen.take(), some(&["4"]));
+        window().await;
+        board.set(&publisher, "key", Some("5"));
+        assert_eq!(seen.take(), some(&["5"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_value_is_no_change_and_a_removed_one_is() {
+        let (board, publisher, seen) = board();
+        assert!(!board.set(&publisher, "key", None));
+        assert!(board.set(&publisher, "key", Some("1")));
+        assert!(!board.set(&publisher, "key", Some("1")));
+        window().await;
+        assert!(board.set(&publisher, "key", None));
+        assert_eq!(seen.take(), [Some("1".into()), None]);
+        assert!(board.all().is_empty());
+        // Other keys are nobody's business here.
+        assert!(board.set(&publisher, "other", Some("1")));
+        assert_eq!(seen.take(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_takes_over_at_once_leaves_no_gap() {
+        let (board, publisher, seen) = board();
+        board.set(&publisher, "key", Some("1"));
+        board.set(&publisher, CONNECTED, Some("true"));
+        window().await;
+        board.clear(&publisher);
+        assert_eq!(board.get("key"), None);
+        assert_eq!(board.get(CONNECTED).as_deref(), Some("true"));
+        board.set(&publisher, "key", Some("2"));
+        window().await;
+        assert_eq!(seen.take(), some(&["1", "2"]));
+        board.clear(&publisher);
+        window().await;
+        assert_eq!(seen.take(), [None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_ends_following_hears_nothing_more() {
+        let (board, publisher, seen) = board();
+        board.set(&publisher, "key", Some("1"));
+        board.set(&publisher, "key", Some("2"));
+        board.unfollow(1, "key");
+        window().await;
+        assert_eq!(seen.take(), some(&["1"]));
+        assert!(board.is_idle());
+    }
+}

@@ -276,3 +276,21 @@ async fn an_emulated_module_is_connected_to_the_emulator_of_its_driver() {
     .await;
     world.runtime.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_cannot_run_as_configured_says_so_and_lets_its_device_go() {
+    let echo = Echo::new().await;
+    let world = World::new().await;
+    world.device("mod-1", echo.port).await;
+    world.connected("mod-1").await;
+    world.update::<Module>("mod-1", |module| module.ip = String::new()).await;
+    let view = world.module("mod-1", "waiting", |view| view.state == State::Waiting).await;
+    assert_eq!(view.detail.as_deref(), Some("it has no address; set its ip"));
+    world.status("mod-1", "connected", "false").await;
+    let error = world.exec("mod-1", "add", "[1]").await.unwrap_err();
+    assert_eq!(error.to_string(), "mod-1 is not running: it has no address; set its ip");
+    world.update::<Module>("mod-1", |module| module.ip = "localhost".into()).await;
+    world.connected("mod-1").await;
+    assert_eq!(echo.connections(), 2);
+    world.runtime.shutdown().await;
+}

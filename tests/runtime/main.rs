@@ -10,5 +10,6 @@ mod calls;
 mod changes;
 mod failures;
 mod live;
+mod load;
 mod peer;
 mod world;

@@ -280,7 +280,9 @@ fn probe() -> PathBuf {
         if fresh(&path) < fresh(&source) {
             let release = (!cfg!(debug_assertions)).then_some("--release");
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--example", "probe_driver"]).args(release);
+            cargo
+                .args(["build", "--quiet", "-p", "drivers-sdk-protocol", "--example", "probe_driver"])
+                .args(release);
             assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
         }
         path

@@ -243,3 +243,6 @@ fn store<R>(all: &mut HashMap<Id, Arc<R>>, id: Id, after: Option<R>) {
         None => drop(all.remove(&id)),
     }
 }
+
+#[cfg(test)]
+mod tests;
