@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Deserializer as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::driver::Input;
 use crate::error::{Error, Result};
 
 /// The arguments of one call, each still JSON text.
@@ -28,7 +29,7 @@ impl<'a, const N: usize> Args<'a, N> {
     }
 
     /// The argument of this number; one that is missing is read as `null`.
-    pub fn get<T: DeserializeOwned>(&self, index: usize) -> Result<T> {
+    pub fn get<T: Input>(&self, index: usize) -> Result<T> {
         let (function, name) = (self.function, self.names.get(index).copied().unwrap_or_default());
         match self.values.get(index).copied().flatten() {
             Some(value) => serde_json::from_str(value.get()).map_err(|error| {

@@ -3,8 +3,9 @@
 use std::future::ready;
 
 use drivers_sdk_protocol::manifest::{Kind, Security};
-use schemars::{Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::context::Cx;
 use crate::error::Result;
@@ -131,6 +132,27 @@ pub struct Handlers {
     pub received: bool,
 }
 
+impl Declaration {
+    /// Says nothing.
+    pub const NONE: Declaration = Declaration {
+        name: "",
+        module: "",
+        description: "",
+        kind: Kind::Device,
+        port: None,
+        udp: false,
+        uri: None,
+        makebreak: false,
+        hold_ms: None,
+        framing: crate::framing::none(),
+        timeout_ms: 0,
+        retries: 0,
+        delay_ms: 0,
+        handlers: Handlers::NONE,
+        functions: &[],
+    };
+}
+
 impl Handlers {
     /// None of them.
     pub const NONE: Handlers = Handlers {
@@ -171,9 +193,21 @@ pub struct Param {
 #[derive(Debug)]
 pub struct Schemas {
     /// For arguments and settings.
-    pub input: SchemaGenerator,
+    pub(crate) input: SchemaGenerator,
     /// For results and status.
-    pub output: SchemaGenerator,
+    pub(crate) output: SchemaGenerator,
+}
+
+impl Schemas {
+    /// The schema of an argument or setting.
+    pub fn input<T: Input>(&mut self) -> Schema {
+        self.input.subschema_for::<T>()
+    }
+
+    /// The schema of a result or status value.
+    pub fn output<T: Output>(&mut self) -> Schema {
+        self.output.subschema_for::<T>()
+    }
 }
 
 /// The schemas of one function.
@@ -194,10 +228,32 @@ pub struct Reply<'a> {
 
 impl Reply<'_> {
     /// Answers the call.
-    pub fn done<T: Serialize + ?Sized>(self, value: &T) -> Result {
+    pub fn done<T: Output>(self, value: &T) -> Result {
         self.core.answer(self.correlation, value)
     }
 }
+
+/// What callers and settings may give: what is read from JSON and has a schema.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument or a setting: it is not read from JSON",
+    label = "not read from JSON",
+    note = "if the type is yours, put `#[data]` before it"
+)]
+pub trait Input: DeserializeOwned + JsonSchema {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned + JsonSchema> Input for T {}
+
+/// What functions may return and a status may hold: what becomes JSON and has a schema.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a result, a status or a default: it does not become JSON",
+    label = "does not become JSON",
+    note = "if the type is yours, put `#[data]` before it; a `Secret` never becomes JSON"
+)]
+pub trait Output: Serialize + JsonSchema {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + JsonSchema + ?Sized> Output for T {}
 
 /// A result whose value has a schema: tells the `T` of a `Result<T>` under whatever alias it is written.
 pub trait Fallible {
@@ -225,4 +281,9 @@ impl<T, E: Into<crate::error::Error>> Outcome for std::result::Result<T, E> {
     fn outcome(self) -> Result {
         self.map(drop).map_err(Into::into)
     }
+}
+
+/// Stands where the code of a driver that does not compile would stand.
+pub fn never<T>() -> Result<T> {
+    Err(crate::error::Error::driver("this driver did not compile"))
 }

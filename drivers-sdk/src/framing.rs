@@ -236,3 +236,6 @@ fn find(bytes: &[u8], from: usize, delimiter: &[u8]) -> Option<usize> {
     }?;
     Some(from + at)
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,7 +258,7 @@ pub mod __private {
     pub use crate::args::Args;
     pub use crate::context::Cx;
     pub use crate::driver::{
-        Declaration, Driver, Fallible, Function, FunctionSchemas, Handlers, Param, Reply, Schemas,
+        Declaration, Driver, Fallible, Function, FunctionSchemas, Handlers, Param, Reply, Schemas, never,
     };
     pub use crate::error::Error;
     pub use crate::frame::{Frame, FromFrame};
@@ -266,5 +266,5 @@ pub mod __private {
     pub use crate::process::entry::{emulate, main};
     pub use crate::process::serve;
     pub use crate::settings::{Description, Fields, Settings};
-    pub use crate::status::{Status, StatusDescription};
+    pub use crate::status::{Status, StatusDescription, write};
 }

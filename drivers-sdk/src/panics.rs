@@ -104,3 +104,6 @@ pub(crate) async fn guarded<F: Future>(future: F) -> Result<F::Output, Failure> 
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,14 +3,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::args::bare;
-use crate::driver::Schemas;
+use crate::driver::{Input, Output, Schemas};
 use crate::error::{Error, Result};
 
 /// What people configure. Derive it: each field is a top-level key, its doc comment the description in the form.
@@ -65,7 +63,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a key; one that is missing is read as `null`.
-    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
+    pub fn get<T: Input>(&self, key: &str) -> Result<T> {
         match self.0.get(key) {
             Some(value) => read(key, value),
             None => serde_json::from_str("null")
@@ -74,7 +72,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a key, or `default` if it is missing or `null`.
-    pub fn get_or<T: DeserializeOwned>(&self, key: &str, default: impl FnOnce() -> T) -> Result<T> {
+    pub fn get_or<T: Input>(&self, key: &str, default: impl FnOnce() -> T) -> Result<T> {
         match self.0.get(key) {
             Some(value) if value.get() != "null" => read(key, value),
             _ => Ok(default()),
@@ -111,18 +109,18 @@ impl<'a> Description<'a> {
     }
 
     /// A field that must be configured.
-    pub fn required<T: JsonSchema>(&mut self, key: &str, description: &str) {
+    pub fn required<T: Input>(&mut self, key: &str, description: &str) {
         self.property::<T>(key, description);
         self.required.push(key.into());
     }
 
     /// A field that may be left out.
-    pub fn optional<T: JsonSchema>(&mut self, key: &str, description: &str) {
+    pub fn optional<T: Input>(&mut self, key: &str, description: &str) {
         self.property::<T>(key, description);
     }
 
     /// A field with a default.
-    pub fn defaulted<T: JsonSchema + Serialize>(&mut self, key: &str, description: &str, default: T) {
+    pub fn defaulted<T: Input + Output>(&mut self, key: &str, description: &str, default: T) {
         self.property::<T>(key, description);
         let default = serde_json::to_value(default).unwrap_or_default();
         if let Some(Value::Object(property)) = self.properties.get_mut(key) {
@@ -131,8 +129,8 @@ impl<'a> Description<'a> {
         self.defaults.insert(key.into(), default);
     }
 
-    fn property<T: JsonSchema>(&mut self, key: &str, description: &str) {
-        let schema = self.schemas.input.subschema_for::<T>();
+    fn property<T: Input>(&mut self, key: &str, description: &str) {
+        let schema = self.schemas.input::<T>();
         self.properties.insert(key.into(), described(schema.to_value(), description));
     }
 }

@@ -6,11 +6,10 @@ use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
 use drivers_sdk_protocol::message::Level;
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::driver::Schemas;
+use crate::driver::{Output, Schemas};
 use crate::error::Result;
 use crate::module::Core;
 use crate::settings::described;
@@ -42,6 +41,11 @@ pub trait Status: Default + 'static {
     fn describe(description: &mut StatusDescription<'_>);
 }
 
+/// Writes a field as JSON text.
+pub fn write<T: Output>(value: &T, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    serde_json::to_writer(out, value)
+}
+
 /// No status.
 impl Status for () {
     const KEYS: &'static [&'static str] = &[];
@@ -70,8 +74,8 @@ impl<'a> StatusDescription<'a> {
     }
 
     /// A key.
-    pub fn key<T: JsonSchema>(&mut self, key: &str, description: &str) {
-        let schema = self.schemas.output.subschema_for::<T>();
+    pub fn key<T: Output>(&mut self, key: &str, description: &str) {
+        let schema = self.schemas.output::<T>();
         self.properties.insert(key.into(), described(schema.to_value(), description));
     }
 }

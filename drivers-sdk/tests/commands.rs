@@ -1,4 +1,5 @@
 //! The command queue, seen from the daemon: what is sent when, and what callers are told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 

@@ -1,8 +1,9 @@
 //! `#[derive(Settings)]`.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, FieldsNamed, Lit, Type};
 
 use crate::attributes::{Options, Value};
@@ -24,8 +25,9 @@ pub(crate) fn expand(item: TokenStream) -> syn::Result<TokenStream> {
                 } else {
                     format_ident!("required")
                 };
-                reads.push(quote! { #ident: fields.get::<#ty>(#key)? });
-                describes.push(quote! { description.#describe::<#ty>(#key, #doc); });
+                let read = quote_spanned! { ty.span() => fields.get::<#ty>(#key)? };
+                reads.push(quote! { #ident: #read });
+                describes.push(quote_spanned! { ty.span() => description.#describe::<#ty>(#key, #doc); });
             }
             Some(_) if mentions_secret(ty) => {
                 return Err(syn::Error::new_spanned(

@@ -1,9 +1,10 @@
 //! `#[derive(Status)]`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::DeriveInput;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 
 use crate::docs;
 use crate::settings::named_fields;
@@ -17,8 +18,9 @@ pub(crate) fn expand(item: TokenStream) -> syn::Result<TokenStream> {
     for (index, field) in fields.named.iter().enumerate() {
         let Some(ident) = &field.ident else { continue };
         let (ty, key, doc) = (&field.ty, ident.unraw().to_string(), docs::text(&field.attrs));
-        writes.push(quote! { #index => ::drivers_sdk::__private::serde_json::to_writer(out, &self.#ident) });
-        describes.push(quote! { description.key::<#ty>(#key, #doc); });
+        let write = quote_spanned! { ty.span() => ::drivers_sdk::__private::write::<#ty>(&self.#ident, out) };
+        writes.push(quote! { #index => #write });
+        describes.push(quote_spanned! { ty.span() => description.key::<#ty>(#key, #doc); });
         keys.push(key);
     }
     Ok(quote! {

@@ -23,7 +23,7 @@ pub(crate) fn expand(block: &ItemImpl, options: &DriverOptions, methods: &Method
 
     quote! {
         #[automatically_derived]
-        #[allow(clippy::unused_unit)]
+        #[allow(clippy::all)]
         impl ::drivers_sdk::__private::Driver for #this {
             type Settings = #settings;
             type Status = #status;
@@ -143,17 +143,19 @@ fn name_of(method: &Method) -> String {
 fn schemas(method: &Method) -> TokenStream {
     let params = method.params.iter().map(|(_, ty)| {
         let ty = owned(ty);
-        quote_spanned! { ty.span() => schemas.input.subschema_for::<#ty>() }
+        quote_spanned! { ty.span() => schemas.input::<#ty>() }
     });
     let returns = match &method.output {
-        Output::Nothing => quote! { () },
-        Output::Value(ty) => quote! { #ty },
-        Output::Result(ty) => quote! { <#ty as ::drivers_sdk::__private::Fallible>::Value },
+        Output::Nothing => quote! { schemas.output::<()>() },
+        Output::Value(ty) => quote_spanned! { ty.span() => schemas.output::<#ty>() },
+        Output::Result(ty) => quote_spanned! { ty.span() =>
+            schemas.output::<<#ty as ::drivers_sdk::__private::Fallible>::Value>()
+        },
     };
     quote! {
         ::drivers_sdk::__private::FunctionSchemas {
             params: ::std::vec![#(#params),*],
-            returns: schemas.output.subschema_for::<#returns>(),
+            returns: #returns,
         }
     }
 }
@@ -182,9 +184,13 @@ fn call(index: usize, method: &Method) -> TokenStream {
         _ => quote! { #place },
     });
     let invoked = invoke(method, passed);
-    let value = match method.output {
+    let value = match &method.output {
         Output::Nothing | Output::Value(_) => invoked,
         Output::Result(_) => quote! { #invoked? },
+    };
+    let done = match &method.output {
+        Output::Nothing => quote! { reply.done(&value) },
+        Output::Value(ty) | Output::Result(ty) => quote_spanned! { ty.span() => reply.done(&value) },
     };
     let count = method.params.len();
     quote! {
@@ -196,7 +202,7 @@ fn call(index: usize, method: &Method) -> TokenStream {
             };
             ::core::mem::drop(args);
             let value = #value;
-            reply.done(&value)
+            #done
         }
     }
 }
@@ -232,6 +238,42 @@ fn handler(mark: &str, method: &Method) -> TokenStream {
             let _ = cx;
             #result
             ::core::result::Result::Ok(())
+        }
+    }
+}
+
+/// What stands for a driver with a mistake in it, so that the mistake is the only error: types, and no code.
+pub(crate) fn stub(block: &ItemImpl, settings: Option<Type>, status: Option<Type>) -> TokenStream {
+    let this = &block.self_ty;
+    let unit: Type = syn::parse_quote!(());
+    let (settings, status) = (settings.unwrap_or_else(|| unit.clone()), status.unwrap_or(unit));
+    quote! {
+        #[automatically_derived]
+        impl ::drivers_sdk::__private::Driver for #this {
+            type Settings = #settings;
+            type Status = #status;
+            const DECLARATION: &'static ::drivers_sdk::__private::Declaration =
+                &::drivers_sdk::__private::Declaration::NONE;
+
+            fn create(_: &Self::Settings) -> ::core::result::Result<Self, ::drivers_sdk::__private::Error> {
+                ::drivers_sdk::__private::never()
+            }
+
+            fn schemas(
+                _: &mut ::drivers_sdk::__private::Schemas,
+            ) -> ::std::vec::Vec<::drivers_sdk::__private::FunctionSchemas> {
+                ::std::vec::Vec::new()
+            }
+
+            async fn call(
+                &self,
+                _: &::drivers_sdk::__private::Cx<Self>,
+                _: usize,
+                _: ::std::string::String,
+                _: ::drivers_sdk::__private::Reply<'_>,
+            ) -> ::core::result::Result<(), ::drivers_sdk::__private::Error> {
+                ::drivers_sdk::__private::never()
+            }
         }
     }
 }

@@ -21,16 +21,21 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     };
     // The attributes come off first, so that one mistake does not make every one of them an error.
     let methods = Methods::take(&mut block);
-    let result = syn::parse2(options).and_then(DriverOptions::read);
-    let generated = match (result, methods) {
-        (Ok(options), Ok(methods)) => expand::expand(&block, &options, &methods),
+    let result = syn::parse2(options.clone()).and_then(DriverOptions::read);
+    let mistakes = match (result, methods) {
+        (Ok(options), Ok(methods)) => {
+            let generated = expand::expand(&block, &options, &methods);
+            return quote! { #block #generated };
+        }
         (Err(mut first), Err(second)) => {
             first.combine(second);
-            first.into_compile_error()
+            first
         }
-        (Err(error), _) | (_, Err(error)) => error.into_compile_error(),
+        (Err(error), _) | (_, Err(error)) => error,
     };
-    quote! { #block #generated }
+    let (settings, status) = DriverOptions::types(options);
+    let (mistakes, stub) = (mistakes.into_compile_error(), expand::stub(&block, settings, status));
+    quote! { #mistakes #block #stub }
 }
 
 fn parse_block(item: TokenStream) -> syn::Result<ItemImpl> {

@@ -82,6 +82,19 @@ impl DriverOptions {
         })
     }
 
+    /// The types of settings and status among options that may have mistakes.
+    pub(crate) fn types(options: TokenStream) -> (Option<Type>, Option<Type>) {
+        let (mut settings, mut status) = (None, None);
+        for option in syn::parse2::<Options>(options).map_or(Vec::new(), |options| options.0) {
+            if option.name == "settings" {
+                settings = option.path("").ok();
+            } else if option.name == "status" {
+                status = option.path("").ok();
+            }
+        }
+        (settings, status)
+    }
+
     /// `kind`, `port`, `udp` and `uri` of the declaration.
     pub(crate) fn reach(&self) -> TokenStream {
         let none = quote! { ::core::option::Option::None };
