@@ -111,3 +111,21 @@ fn a_connection_that_is_lost_during_the_login_fails_whoever_waits() {
         assert!(!daemon.logged("warn"), "that the device went away is no news: {:?}", daemon.logs);
     });
 }
+
+#[test]
+fn a_makebreak_link_is_sent_to_although_its_login_was_cut_off() {
+    run(async {
+        let mut daemon = Daemon::of::<Lamp>().await;
+        let start = json!({
+            "id": "mod-1", "name": "Lamp", "settings": {}, "makebreak": true, "link": {"connection": 1}
+        });
+        daemon.start_with(1, start).await;
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.link_down(1, "refused", "connection refused").await;
+        let (_, bytes, correlation) = daemon.transmitted(1).await;
+        assert_eq!(bytes, "POWER true\n");
+        daemon.send(Kind::Done, 1, correlation, "").await;
+        daemon.received(1, "OK\n").await;
+        daemon.result(call).await.unwrap();
+    });
+}

@@ -136,7 +136,7 @@ impl Lamp {
 
     #[function]
     fn break_down(&self, cx: &Cx<Self>) {
-        let missing: Option<u8> = None;
+        let missing = cx.settings().mood.clone();
         cx.info("about to break");
         missing.expect("a bulb");
     }

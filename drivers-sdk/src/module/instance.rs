@@ -179,7 +179,10 @@ impl<D: Driver> Instance<D> {
 
     pub(crate) fn link_down(self: &Rc<Self>, why: LinkDown) {
         let was_up = self.core.link_down(why);
-        if !self.core.link.makebreak {
+        if self.core.link.makebreak {
+            // A command makes the next connection, so none may wait for the login of the one that failed.
+            self.core.queue.open();
+        } else {
             self.core.tasks.abort_connection();
         }
         if let Some(connected) = self.link_lost.take() {
