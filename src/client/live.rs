@@ -25,9 +25,11 @@ pub(super) fn detail(module: &Value) -> String {
     let live = module.get("runtime").unwrap_or(&Value::Null);
     let mut said = Vec::new();
     if word(module) != "connected" {
-        for field in ["reason", "detail"] {
-            said.extend(Some(text(live, field)).filter(|text| !text.is_empty()).map(str::to_owned));
-        }
+        let fields = ["reason", "detail"].map(|field| text(live, field));
+        // The reason `waiting` of a module that waits says nothing new.
+        said.extend(
+            fields.into_iter().filter(|text| !text.is_empty() && *text != word(module)).map(str::to_owned),
+        );
         if let Some(fault) = live.get("last_error").filter(|_| said.is_empty()) {
             said.push(text(fault, "message").to_owned());
         }

@@ -49,6 +49,31 @@ pub fn probe() -> Drivers {
     }
 }
 
+/// The example repository as it stands in this work tree, in the folder `examples` of a repository of its own.
+pub fn examples() -> Drivers {
+    let work = Work::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("examples")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true if entry.file_name() == "target" => {}
+                true => folders.push(path),
+                false => {
+                    let text = fs::read_to_string(&path).unwrap();
+                    drop(work.write(path.strip_prefix(root).unwrap().to_str().unwrap(), &text));
+                }
+            }
+        }
+    }
+    let commit = work.commit("Add the examples");
+    let packages = [("pjlink", "Display", 1), ("mpd", "Music", 1), ("nut", "Power", 1), ("room", "Room", 99)];
+    let manifest = |name: &str| -> &'static str { format!("examples/{name}/Cargo.toml").leak() };
+    let packages = packages.map(|(name, module, role)| (manifest(name), module, role)).to_vec();
+    Drivers { work, commit, packages }
+}
+
 impl Drivers {
     /// Makes the repository and its drivers in a daemon, built.
     pub async fn load(&self, daemon: &Daemon) -> Loaded {
