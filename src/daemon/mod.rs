@@ -10,7 +10,13 @@ mod lock;
 mod log;
 mod signals;
 
-use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::net::TcpListener;
 
@@ -54,6 +60,8 @@ pub enum Error {
     Key(#[from] api::keys::Error),
     #[error("cannot start the runtime: {0}")]
     Runtime(#[from] runtime::Error),
+    #[error("cannot make the folder {} anew: {cause}", dir.display())]
+    RunDir { dir: PathBuf, cause: std::io::Error },
     #[error("the control API failed: {0}")]
     Api(std::io::Error),
     #[error("the daemon did not stop within {} s and was ended", STOP.as_secs())]
@@ -103,7 +111,7 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     let repositories = Repositories::open(data.join("repositories"), config.builds)?;
     let connections = Connections::new(config.connections);
     let options = runtime::Options {
-        run_dir: data.join("run"),
+        run_dir: run_dir(&data)?,
         trampoline: Some("/proc/self/exe".into()),
         ..config.drivers
     };
@@ -130,6 +138,19 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
         Some(Err(cause)) => Err(Error::Api(cause)),
         _ => Ok(()),
     }
+}
+
+/// An empty folder for sockets; a daemon that was killed may have left some.
+fn run_dir(data: &Path) -> Result<PathBuf, Error> {
+    let dir = data.join("run");
+    let made = || {
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        std::fs::create_dir(&dir)
+    };
+    made().map_err(|cause| Error::RunDir { dir: dir.clone(), cause })?;
+    Ok(dir)
 }
 
 /// Tells people, on standard output, where it is; and the admin key, this once.
