@@ -187,7 +187,7 @@ async fn a_module_that_refuses_to_start_says_why_and_starts_once_that_is_mended(
     world.device("mod-1", echo.port).await;
     let view = world.module("mod-1", "failed", |view| view.state == State::Failed).await;
     assert_eq!(view.detail.as_deref(), Some("it did not start: no such input"));
-    assert!(view.next_attempt.unwrap() > view.since + 3_000_000, "not soon");
+    assert!(view.next_attempt.unwrap() > view.since + 2_000_000, "not soon");
     let error = world.exec("mod-1", "add", "[1]").await.unwrap_err();
     assert!(error.to_string().contains("no such input; next attempt in"), "{error}");
     // Far sooner than the next attempt.

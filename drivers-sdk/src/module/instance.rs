@@ -27,8 +27,8 @@ use crate::panics::{guard, guarded};
 use crate::settings::Settings;
 use crate::status::StatusHandle;
 
-/// How long `stopped` may take.
-pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// How long `stopped` may take: less than the three seconds after which the daemon takes a module for stuck.
+pub(crate) const STOP_LIMIT: Duration = Duration::from_millis(2500);
 
 /// What happens to a module, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -219,7 +219,7 @@ impl Task {
                 () = &mut start_limit, if welcomed.is_some() => return Cause::Unwelcome,
                 _ = ping.tick(), if welcomed.is_none() => {
                     silent = if channel.take_heard() { 0 } else { silent + 1 };
-                    if silent > patience {
+                    if silent >= patience {
                         return Cause::Hung("it answered nothing");
                     }
                     if channel.out.is_choked() {

@@ -67,11 +67,23 @@ struct State {
     asked: Option<oneshot::Receiver<Outcome>>,
 }
 
+impl Place {
+    /// Tells the driver why it cannot reach its device, which is what its callers will read.
+    fn tell_down(&self, state: &connections::State) {
+        let reason = state.reason().map_or("connecting", connections::Reason::as_str);
+        let down = LinkDown { reason: reason.into(), detail: state.detail().unwrap_or_default().into() };
+        self.channel.send_json(Kind::LinkDown, self.handle, 0, &down);
+    }
+}
+
 impl Wire {
     /// Puts the module in a process: `start` sends `Start` with the link as it is, then what was held follows.
     pub(crate) fn settle(&self, place: Place, start: impl FnOnce(Option<LinkUp>)) {
         let mut state = self.0.lock();
         start(state.up.then_some(LinkUp { connection: state.connection }));
+        if let Some(last) = state.last.as_ref().filter(|last| !state.up && last.reason().is_some()) {
+            place.tell_down(last);
+        }
         let held = std::mem::take(&mut state.held);
         if !held.is_empty() {
             place.channel.send(Kind::Received, place.handle, 0, &held);
@@ -248,15 +260,12 @@ impl connections::Sink for ToModule {
         state.up = up;
         state.link_connection = number;
         state.last = Some(next.clone());
-        if let (Some(up), Some(place)) = (news, &state.place) {
-            let Place { channel, handle, .. } = place;
-            if up {
-                channel.send_json(Kind::LinkUp, *handle, 0, &LinkUp { connection: state.connection });
-            } else {
-                let reason = next.reason().map_or("connecting", connections::Reason::as_str);
-                let down =
-                    LinkDown { reason: reason.into(), detail: next.detail().unwrap_or_default().into() };
-                channel.send_json(Kind::LinkDown, *handle, 0, &down);
+        if let Some(place) = &state.place {
+            if news == Some(true) {
+                let up = LinkUp { connection: state.connection };
+                place.channel.send_json(Kind::LinkUp, place.handle, 0, &up);
+            } else if news == Some(false) || next.reason().is_some() {
+                place.tell_down(next);
             }
         }
         // With the wire locked, so that whoever takes the link away has the last word.
