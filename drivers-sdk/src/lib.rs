@@ -249,6 +249,11 @@ macro_rules! main {
     };
 }
 
+/// The blocks of code in the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/driver-guide.md")]
+mod guide {}
+
 /// What the macros use. Nothing here is for people.
 #[doc(hidden)]
 pub mod __private {
