@@ -118,7 +118,8 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     let runtime = Runtime::start(store.clone(), vault.clone(), repositories.clone(), connections, options)?;
     announce(address, &data, key.as_ref());
 
-    let state = api::State::new(store, vault, runtime.clone(), repositories, config.api, stop.clone());
+    let state =
+        api::State::new(store, vault, runtime.clone(), repositories.clone(), config.api, stop.clone());
     let mut serving = tokio::spawn(api::serve(listener, api::router(state.clone()), state));
     // The API ends by itself only if it fails.
     let ended = tokio::select! {
@@ -127,7 +128,7 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     };
     let ending = async {
         let open = ended.is_none() && tokio::time::timeout(LAST_REQUESTS, &mut serving).await.is_err();
-        runtime.shutdown().await;
+        tokio::join!(runtime.shutdown(), repositories.shutdown());
         if open {
             let _ = serving.await;
         }

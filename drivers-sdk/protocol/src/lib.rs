@@ -4,7 +4,7 @@
 //! [`CHANNEL_FD`] and both sides exchange [`Frame`]s over it: a fixed binary header, then a payload that is
 //! JSON for structured messages and raw bytes for what goes over the wire.
 //!
-//! - [`frame`]: the header, the kinds, and the [`Decoder`](frame::Decoder).
+//! - [`frame`]: the header, the kinds, and the [`frame::Decoder`].
 //! - [`message`]: the JSON payloads, and the [`binary`](message::binary) ones.
 //! - [`manifest`]: what a driver declares about itself, printed by `DRIVER --manifest`.
 //!
