@@ -1,6 +1,7 @@
 //! Reading a mirror: revisions, commits, names, files. Everything here blocks, and sees the mirror as it was at the
 //! moment of the call.
 
+use std::collections::{BinaryHeap, HashSet};
 use std::path::Path;
 
 use git2::{ObjectType, Oid, Repository, Tree};
@@ -132,15 +133,25 @@ impl Reader {
             branch => self.head(branch).or_else(|error| self.find(branch).map_err(|_| error))?,
         };
         let path = path.map(folder_of).filter(|path| !path.is_empty());
-        let mut walk = self.repository.revwalk().map_err(failed)?;
-        walk.set_sorting(git2::Sort::TIME).map_err(failed)?;
-        walk.push(start).map_err(failed)?;
+        // Newest first. A walk of our own, because a mirror of a shallow history (a checkout of continuous
+        // integration) lacks the parents of its oldest commits.
+        let mut next = BinaryHeap::new();
+        let mut seen = HashSet::from([start]);
+        let first = self.repository.find_commit(start).map_err(failed)?;
+        next.push((first.time().seconds(), std::cmp::Reverse(0usize), start));
         let mut commits = Vec::new();
-        for id in walk {
+        while let Some((_, _, id)) = next.pop() {
             if commits.len() >= limit {
                 break;
             }
-            let commit = self.repository.find_commit(id.map_err(failed)?).map_err(failed)?;
+            let commit = self.repository.find_commit(id).map_err(failed)?;
+            for parent in commit.parent_ids() {
+                let Ok(parent) = self.repository.find_commit(parent) else { continue };
+                if seen.insert(parent.id()) {
+                    // Of the same second: the one that was met first.
+                    next.push((parent.time().seconds(), std::cmp::Reverse(seen.len()), parent.id()));
+                }
+            }
             if let Some(path) = path
                 && !touches(&commit, Path::new(path))
             {
@@ -216,10 +227,12 @@ fn touches(commit: &git2::Commit<'_>, path: &Path) -> bool {
         Some(entry.id())
     };
     let here = at(commit);
-    if commit.parent_count() == 0 {
-        return here.is_some();
+    // Of a shallow history's oldest commits the parents are missing: they count as if they had none.
+    let mut parents = commit.parents().peekable();
+    match parents.peek() {
+        None => here.is_some(),
+        Some(_) => parents.all(|parent| at(&parent) != here),
     }
-    commit.parents().all(|parent| at(&parent) != here)
 }
 
 /// Seconds since 1970 as `2026-03-01T12:00:00Z`.

@@ -100,7 +100,13 @@ impl Mirrors {
         let session = self.session(&peer);
         let branch = source.branch.clone();
         let started = std::time::Instant::now();
-        let guard = self.lock(&source.id).await;
+        // A fetch that hangs (a folder on a network that is gone) keeps the lock; whoever comes after is told.
+        let limit = std::time::Duration::from_millis(self.options.fetch_ms);
+        let guard = tokio::time::timeout(limit, self.lock(&source.id)).await.map_err(|_| Error::Timeout {
+            remote: peer.remote.to_string(),
+            what: "waiting for another fetch",
+            ms: self.options.fetch_ms,
+        })?;
         let head = self
             .blocking(&peer.remote, "fetching", move |_| {
                 let _guard = guard;
@@ -261,7 +267,30 @@ fn default_branch(remote: &git2::Remote<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
+/// Removes what a killed daemon left in a mirror: locks, which would refuse every later fetch, and half a pack. Only
+/// this process writes here, and it holds the repository's lock.
+fn clear(path: &Path) {
+    let mut folders = vec![path.to_owned(), path.join("objects/pack")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let found = entry.path();
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                // Names below refs are git's, and none of them may end in .lock.
+                if name == b"refs" || folder.starts_with(path.join("refs")) {
+                    folders.push(found);
+                }
+            } else if name.ends_with(b".lock") || name.starts_with(b"pack_git2_") {
+                tracing::info!(file = %found.display(), "removing what an interrupted fetch left");
+                let _ = std::fs::remove_file(&found);
+            }
+        }
+    }
+}
+
 fn fetch(path: &Path, session: &Arc<Session>) -> Result<()> {
+    clear(path);
     let repository = create(path)?;
     let default = connected(Some(&repository), session, |remote, callbacks| {
         let head = remote.list()?.iter().any(|head| head.name() == "HEAD");

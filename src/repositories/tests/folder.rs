@@ -179,3 +179,50 @@ async fn many_fetches_at_once() {
         assert_eq!(head.unwrap(), first);
     }
 }
+
+#[tokio::test]
+async fn what_a_killed_daemon_left_in_a_mirror_is_cleared() {
+    let origin = Origin::new();
+    origin.commit("First", &[("a", "1")]);
+    let (home, source) = (home(), origin.source());
+    home.fetch(&source).await.unwrap();
+    let second = origin.commit("Second", &[("a", "2")]);
+    let mirror = home.folder.path().join("mirrors/repo-1");
+    let left = ["refs/heads/main.lock", "packed-refs.lock", "HEAD.lock", "objects/pack/pack_git2_abc"];
+    for left in left {
+        std::fs::write(mirror.join(left), "").unwrap();
+    }
+    assert_eq!(home.fetch(&source).await.unwrap(), second);
+    assert!(left.iter().all(|left| !mirror.join(left).exists()));
+}
+
+/// Continuous integration checks repositories out like this.
+#[tokio::test]
+async fn a_folder_with_a_shallow_history() {
+    let origin = Origin::new();
+    origin.commit("First", &[("a", "1")]);
+    let second = origin.commit("Second", &[("a", "2")]);
+    let folder = tempfile::tempdir().unwrap();
+    let shallow = folder.path().join("shallow");
+    let uri = format!("file://{}", origin.path().display());
+    let cloned = std::process::Command::new("git")
+        .args(["-c", "safe.directory=*", "clone", "-q", "--depth=1", &uri])
+        .arg(&shallow)
+        .output()
+        .unwrap();
+    assert!(cloned.status.success(), "{}", String::from_utf8_lossy(&cloned.stderr));
+    let home = home();
+    let source = Source { uri: shallow.to_str().unwrap().into(), ..origin.source() };
+    assert_eq!(home.fetch(&source).await.unwrap(), second);
+    let commits = home.commits(&source, "", None, 10).await.unwrap();
+    assert_eq!(commits.iter().map(|commit| commit.subject.as_str()).collect::<Vec<_>>(), ["Second"]);
+    assert_eq!(home.commits(&source, "", Some("a"), 10).await.unwrap().len(), 1);
+    assert_eq!(home.drivers(&source, "").await.unwrap().drivers, []);
+    let repository = Repository::open(&shallow).unwrap();
+    let parent = repository.head().unwrap().peel_to_commit().unwrap();
+    let who = Signature::new("Ada", "ada@example.com", &Time::new(1_772_370_000, 0)).unwrap();
+    let tree = parent.tree().unwrap();
+    let third = repository.commit(Some("HEAD"), &who, &who, "Third", &tree, &[&parent]).unwrap().to_string();
+    assert_eq!(home.fetch(&source).await.unwrap(), third);
+    assert_eq!(home.commits(&source, "", None, 10).await.unwrap().len(), 2);
+}

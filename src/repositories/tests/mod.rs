@@ -5,6 +5,7 @@ mod folder;
 mod http;
 mod packages;
 mod ssh;
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -213,6 +213,9 @@ impl Session {
                 why: "the disk is full; make room and try again".to_owned(),
             },
             (git2::ErrorClass::Repository, git2::ErrorCode::NotFound) => self.unreadable(message),
+            // What the remote itself answered, in git's own words.
+            (git2::ErrorClass::Net, _) if message.contains("remote error") => self.unreadable(message),
+            (git2::ErrorClass::Net, git2::ErrorCode::Eof) => self.unreachable("it closed the connection"),
             _ => Error::Git { what: format!("fetching {}", self.peer.remote), why: message.to_owned() },
         }
     }
