@@ -56,26 +56,40 @@ const ALLOWED: &[&str] = &[
 /// Beginnings of more such variables: cargo's own configuration. (`CARGO_REGISTRY_TOKEN` is for publishing.)
 const ALLOWED_BEGINNINGS: &[&str] = &["CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRIES_", "CARGO_SOURCE_"];
 
-/// What one run of cargo brought.
+/// What one run of cargo came to.
 pub(super) struct Outcome {
-    /// Executables by the path of their package's manifest (absolute) and their name.
-    pub(super) built: BTreeMap<(PathBuf, String), PathBuf>,
-    /// Why the rest is missing.
+    /// Why programs are missing.
     pub(super) failure: Option<Error>,
     /// The end of what the compiler said.
     pub(super) output: String,
 }
 
-/// Builds packages that share a workspace; `heard` gets each line the compiler says.
+/// What a run of cargo tells while it goes on.
+pub(super) enum News<'a> {
+    /// The compiler said a line.
+    Line(&'a str),
+    /// A program is ready.
+    Built {
+        /// Absolute path of its package's Cargo.toml.
+        manifest: PathBuf,
+        /// Its name.
+        binary: String,
+        executable: PathBuf,
+        /// What the compiler has said so far.
+        output: &'a str,
+    },
+}
+
+/// Builds packages that share a workspace.
 pub(super) fn build(
     slot: &Slot,
     sdk: &Path,
     packages: &[&Package],
     options: &Options,
     stop: &CancellationToken,
-    mut heard: impl FnMut(&str),
+    mut tell: impl FnMut(News<'_>),
 ) -> Outcome {
-    let mut outcome = Outcome { built: BTreeMap::new(), failure: None, output: String::new() };
+    let mut outcome = Outcome { failure: None, output: String::new() };
     let command = match command(slot, sdk, packages, options) {
         Ok(command) => command,
         Err(error) => {
@@ -89,8 +103,8 @@ pub(super) fn build(
     let mut said = Lines::default();
     let end = process::run(command, &limits, stop, |stream, bytes| match stream {
         Stream::Output => messages.add(bytes, |line| {
-            if let Some((key, executable)) = executable(line) {
-                outcome.built.insert(key, executable);
+            if let Some((manifest, binary, executable)) = executable(line) {
+                tell(News::Built { manifest, binary, executable, output: &tail.text() });
             }
         }),
         Stream::Error => {
@@ -99,7 +113,7 @@ pub(super) fn build(
                 let line = String::from_utf8_lossy(line);
                 let line = line.trim();
                 if !line.is_empty() {
-                    heard(line);
+                    tell(News::Line(line));
                 }
             });
         }
@@ -204,7 +218,7 @@ fn environment(
 }
 
 /// The executable that a message of cargo's announces.
-fn executable(line: &[u8]) -> Option<((PathBuf, String), PathBuf)> {
+fn executable(line: &[u8]) -> Option<(PathBuf, String, PathBuf)> {
     #[derive(Deserialize)]
     struct Message {
         reason: String,
@@ -220,7 +234,7 @@ fn executable(line: &[u8]) -> Option<((PathBuf, String), PathBuf)> {
     if message.reason != "compiler-artifact" {
         return None;
     }
-    Some(((message.manifest_path?, message.target?.name), message.executable?))
+    Some((message.manifest_path?, message.target?.name, message.executable?))
 }
 
 /// What a bad end means.

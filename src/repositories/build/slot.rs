@@ -127,6 +127,6 @@ fn size(folder: &Path) -> u64 {
 
 /// A pause of a thread that is meant to block.
 #[allow(clippy::disallowed_methods)]
-fn wait(pause: Duration) {
+pub(super) fn wait(pause: Duration) {
     std::thread::sleep(pause);
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use drivers_sdk_protocol::Manifest;
 
 use super::super::packages::Package;
-use super::cargo;
+use super::cargo::{self, News};
 use super::error::{Error, Kind};
 use super::job::Job;
 use super::process::{self, End, Limits, Stream};
@@ -24,7 +24,11 @@ const LARGEST_MANIFEST: usize = 4 << 20;
 /// Most that a driver's complaint may say in an error, bytes.
 const LARGEST_COMPLAINT: usize = 4 << 10;
 
+/// How long a worker that was just started waits for more jobs of its first batch.
+const GATHER: Duration = Duration::from_millis(100);
+
 pub(super) fn run(shared: &Shared, slot: usize) {
+    super::slot::wait(GATHER);
     while let Some(batch) = next(shared, slot) {
         // Whatever happens in between, nobody waits for ever.
         let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(shared, slot, &batch)));
@@ -147,29 +151,38 @@ fn build<'a>(
     again: bool,
 ) -> Vec<&'a Arc<Job>> {
     let packages: Vec<_> = group.iter().map(|job| &job.package).collect();
-    let outcome = cargo::build(slot, sdk, &packages, &shared.options, &shared.stop, |line| {
-        tracing::debug!(repository = group.first().map(|job| job.key.repository.as_str()), "{line}");
-        group.iter().for_each(|job| job.heard(line));
+    let outcome = cargo::build(slot, sdk, &packages, &shared.options, &shared.stop, |news| match news {
+        News::Line(line) => {
+            tracing::debug!(repository = group.first().map(|job| job.key.repository.as_str()), "{line}");
+            group.iter().for_each(|job| job.heard(line));
+        }
+        // Whoever waits for this one need not wait for the others.
+        News::Built { manifest, binary, executable, output } => {
+            let of = |job: &&&Arc<Job>| {
+                slot.source().join(&job.package.file_name) == manifest && job.package.binary == binary
+            };
+            if let Some(job) = group.iter().find(of) {
+                let kept = keep(shared, slot, job, &executable, output);
+                end(job, kept.map_err(|error| named(error, job)));
+            }
+        }
     });
     let mut rest = Vec::new();
-    for job in group.iter().copied() {
-        let manifest = slot.source().join(&job.package.file_name);
-        let built = outcome.built.get(&(manifest, job.package.binary.clone()));
-        let result = match (built, &outcome.failure) {
-            (Some(executable), _) => keep(shared, slot, job, executable, &outcome.output),
+    for job in group.iter().copied().filter(|job| !job.has_ended()) {
+        let error = match &outcome.failure {
             // What ended one run of many ends the next: only the compiler's verdict is each driver's own.
-            (None, Some(error)) if again && error.kind == Kind::Compile => {
+            Some(error) if again && error.kind == Kind::Compile => {
                 rest.push(job);
                 continue;
             }
-            (None, Some(error)) => Err(error.clone()),
-            (None, None) => Err(Error {
+            Some(error) => error.clone(),
+            None => Error {
                 kind: Kind::Compile,
                 message: format!("cargo built no program {:?}", job.package.binary),
                 output: outcome.output.clone(),
-            }),
+            },
         };
-        end(job, result.map_err(|error| named(error, job)));
+        end(job, Err(named(error, job)));
     }
     rest
 }

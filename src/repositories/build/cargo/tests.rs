@@ -52,7 +52,7 @@ fn the_end_of_a_long_output_is_kept() {
 #[test]
 fn executables_are_taken_from_messages() {
     let line = br#"{"reason":"compiler-artifact","manifest_path":"/s/a/Cargo.toml","target":{"kind":["bin"],"name":"a"},"executable":"/t/a"}"#;
-    let ((manifest, name), executable) = executable(line).unwrap();
+    let (manifest, name, executable) = executable(line).unwrap();
     assert_eq!((manifest, name.as_str(), executable), ("/s/a/Cargo.toml".into(), "a", "/t/a".into()));
     assert!(super::executable(b"not json").is_none());
     assert!(
