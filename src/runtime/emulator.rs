@@ -38,7 +38,9 @@ impl Emulator {
         settings: String,
     ) -> Emulator {
         let path = socket(&shared.options.run_dir, &entry.id);
-        let work = run(shared.clone(), entry.clone(), program.clone(), path.clone(), settings);
+        // Before the link looks for it; what goes wrong is said, and tried again, by the task.
+        let listener = bind(&path).ok().filter(|_| program.manifest.emulator);
+        let work = run(shared.clone(), entry.clone(), program.clone(), path.clone(), listener, settings);
         Emulator { program: program.id, path, task: tokio::spawn(work) }
     }
 
@@ -69,7 +71,14 @@ fn socket(run_dir: &Path, module: &str) -> PathBuf {
     std::env::temp_dir().join(format!("headend-{}-{module}.sock", std::process::id()))
 }
 
-async fn run(shared: Arc<Shared>, entry: Arc<Entry>, program: Arc<Program>, path: PathBuf, settings: String) {
+async fn run(
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    program: Arc<Program>,
+    path: PathBuf,
+    mut listener: Option<UnixListener>,
+    settings: String,
+) {
     let say = |text: &str| entry.say(&shared, Level::Warn, &format!("emulator: {text}"));
     if !program.manifest.emulator {
         return say("this driver has none; the module stays offline");
@@ -79,7 +88,6 @@ async fn run(shared: Arc<Shared>, entry: Arc<Entry>, program: Arc<Program>, path
     let longest = Duration::from_millis(options.restart_max_ms);
     let reset = Duration::from_millis(options.restart_reset_ms);
     let mut backoff = Backoff::default();
-    let mut listener = None;
     loop {
         let began = Instant::now();
         if listener.is_none() {
