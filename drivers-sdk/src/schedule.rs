@@ -12,6 +12,11 @@ use crate::error::Error;
 use crate::module::Core;
 use crate::module::instance::Instance;
 
+/// Shortest period of a schedule: one of no time at all would never let anything else run.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Longest period, delay or time-out: a hundred years, because longer ones overflow clocks.
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A schedule, to cancel it. Dropping this does not: a schedule ends with its module, or with the connection in whose
 /// `#[connected]` it was made.
 #[derive(Clone, Debug)]
@@ -38,7 +43,7 @@ impl<D: Driver> Cx<D> {
         F: AsyncFn(&D, &Cx<D>) -> R + 'static,
         R: Outcome,
     {
-        let period = period.max(Duration::from_millis(1));
+        let period = period.clamp(SHORTEST, LONGEST);
         self.schedule(async move |instance: Rc<Instance<D>>| {
             let mut next = Instant::now() + period;
             let mut last = None;
@@ -64,7 +69,7 @@ impl<D: Driver> Cx<D> {
         R: Outcome,
     {
         self.schedule(async move |instance: Rc<Instance<D>>| {
-            sleep(delay).await;
+            sleep(delay.min(LONGEST)).await;
             let result = work(&instance.driver, &instance.cx).await.outcome();
             report(&instance, result.err(), &mut None);
         })

@@ -105,7 +105,7 @@ impl<S: Status> StatusHandle<S> {
         }
     }
 
-    /// Changes the status, and publishes the keys whose values are new.
+    /// Changes the status, and publishes the keys whose values are new. `change` cannot use `cx.status` itself.
     pub fn set<R>(&self, change: impl FnOnce(&mut S) -> R) -> R {
         let result = change(&mut self.value.borrow_mut());
         self.publish();

@@ -12,6 +12,7 @@ use super::queue::{Queued, Slot, Ticket};
 use super::{Arrived, Core};
 use crate::error::{Error, Result};
 use crate::matcher::{Match, Matcher, NoReply};
+use crate::schedule::LONGEST;
 
 /// How long the daemon may take to say what became of bytes on a make-break link, which includes connecting.
 const TRANSMIT_LIMIT: Duration = Duration::from_secs(60);
@@ -50,9 +51,9 @@ impl<'a, M> Command<'a, M> {
             message,
             name: None,
             priority: 0,
-            timeout: Duration::from_millis(declaration.timeout_ms),
+            timeout: Duration::from_millis(declaration.timeout_ms).min(LONGEST),
             retries: declaration.retries,
-            delay: Duration::from_millis(declaration.delay_ms),
+            delay: Duration::from_millis(declaration.delay_ms).min(LONGEST),
             login: core.queue.is_login(),
             matcher,
         }
@@ -73,7 +74,7 @@ impl<'a, M> Command<'a, M> {
 
     /// How long to wait for the reply; `timeout_ms` of `#[driver]`, or 5 s, unless said otherwise.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(LONGEST);
         self
     }
 
@@ -86,7 +87,7 @@ impl<'a, M> Command<'a, M> {
     /// How long the device needs between the end of this command and the next; `delay_ms` of `#[driver]`, or 0,
     /// unless said otherwise.
     pub fn delay(mut self, delay: Duration) -> Self {
-        self.delay = delay;
+        self.delay = delay.min(LONGEST);
         self
     }
 

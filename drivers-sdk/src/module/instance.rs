@@ -172,9 +172,17 @@ impl<D: Driver> Instance<D> {
     }
 
     pub(crate) fn link_up(self: &Rc<Self>, connection: u64) {
-        if self.core.link_up(connection) {
-            self.event(Event::Connected(connection));
+        let link = &self.core.link;
+        if link.connection.get() == connection {
+            return;
         }
+        if link.is_up() {
+            // The end of the one before was not told; what it was used for is lost all the same.
+            let detail = "another connection took its place".into();
+            self.link_down(LinkDown { reason: "closed".into(), detail });
+        }
+        self.core.link_up(connection);
+        self.event(Event::Connected(connection));
     }
 
     pub(crate) fn link_down(self: &Rc<Self>, why: LinkDown) {
@@ -217,6 +225,9 @@ impl<D: Driver> Instance<D> {
 
     /// Ends the module; `Stop` is answered when `stopped` is done, or takes too long.
     pub(crate) fn stop(self: &Rc<Self>, correlation: u32) {
+        if self.core.phase.get() == Phase::Stopping {
+            return;
+        }
         if let Phase::Starting(start) = self.core.phase.get() {
             self.core.channel.fail(self.core.handle, start, &channel::stopped());
         }

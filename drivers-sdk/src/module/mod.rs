@@ -198,27 +198,25 @@ impl Core {
 
     // === What the daemon says of the link ===
 
-    /// A connection is up. False if that is not news.
-    pub(crate) fn link_up(&self, connection: u64) -> bool {
-        if self.link.connection.get() == connection {
-            return false;
-        }
-        if self.link.is_up() {
-            // The end of the one before was not told; its commands are lost all the same.
-            self.link_down(LinkDown {
-                reason: "closed".into(),
-                detail: "the connection was replaced".into(),
-            });
-        }
+    /// A connection is up.
+    pub(crate) fn link_up(&self, connection: u64) {
         self.link.connection.set(connection);
         self.link.down.replace(None);
         self.framer.borrow_mut().reset();
         if self.declaration.handlers.login {
             self.queue.close();
             // What the last connection said must not be taken for this one's greeting.
-            self.inbox.borrow_mut().retain(|arrived| matches!(arrived, Arrived::Acknowledge(_)));
+            self.empty_inbox();
         }
-        true
+    }
+
+    /// Drops what arrived and was not yet given to `received`.
+    fn empty_inbox(&self) {
+        for arrived in self.inbox.take() {
+            if let Arrived::Acknowledge(correlation) = arrived {
+                self.done(correlation);
+            }
+        }
     }
 
     /// The connection is gone: commands in flight fail at once. False if there was none.
@@ -261,7 +259,8 @@ impl Core {
             }
         }
         if acknowledge != 0 {
-            if self.inbox.borrow().is_empty() {
+            // While the login waits for what it expects, the daemon must go on reading.
+            if self.inbox.borrow().is_empty() || self.queue.is_closed() {
                 self.done(acknowledge);
             } else {
                 self.inbox.borrow_mut().push_back(Arrived::Acknowledge(acknowledge));
@@ -280,11 +279,7 @@ impl Core {
         for correlation in self.tasks.take_calls() {
             self.channel.fail(self.handle, correlation, failure);
         }
-        for arrived in self.inbox.take() {
-            if let Arrived::Acknowledge(correlation) = arrived {
-                self.done(correlation);
-            }
-        }
+        self.empty_inbox();
         self.queue.fail_all(&Error::stopped());
     }
 
@@ -323,9 +318,15 @@ impl Core {
 
     /// The module stopped as it was asked to.
     pub(crate) fn end(&self, correlation: u32) {
+        if self.is_over() {
+            return;
+        }
         self.abandon(&channel::stopped());
         self.phase.set(Phase::Ended);
-        self.done(correlation);
+        // 0: the whole process stops, and nobody asked for this module.
+        if correlation != 0 {
+            self.done(correlation);
+        }
         self.channel.module_ended(self.handle);
     }
 }

@@ -266,7 +266,7 @@ impl Queue {
 
     /// When the command that has its turn now may be sent.
     pub(crate) fn free_at(&self) -> Option<Instant> {
-        self.free_at.take().filter(|at| *at > Instant::now())
+        self.free_at.get().filter(|at| *at > Instant::now())
     }
 
     /// Shows a frame to the command in flight; true if it took it.

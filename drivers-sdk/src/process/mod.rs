@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use drivers_sdk_protocol::frame::HEADER;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::Instant;
 
 use crate::channel::{Channel, HIGH_WATER};
 use crate::driver::Driver;
@@ -27,6 +29,8 @@ pub(crate) mod entry;
 
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
+/// How often it is looked whether every module has stopped.
+const SHUTDOWN_CHECK: Duration = Duration::from_millis(5);
 
 /// Serves a channel until the daemon ends it. Runs on a [`LocalRuntime`](tokio::runtime::LocalRuntime) or in a
 /// [`LocalSet`](tokio::task::LocalSet).
@@ -35,7 +39,8 @@ pub async fn serve<D: Driver>(stream: UnixStream) -> io::Result<()> {
     let (read, write) = stream.into_split();
     let channel = Rc::new(Channel::default());
     let mut writer = tokio::task::spawn_local(write_all(write, channel.clone()));
-    let mut process = Process::<D> { channel: channel.clone(), modules: HashMap::new(), ending: false };
+    let mut process =
+        Process::<D> { channel: channel.clone(), modules: HashMap::new(), ending: false, shutdown: None };
     let result = process.run(read).await;
     // What was said at last, if the daemon still listens.
     tokio::select! {
@@ -64,6 +69,8 @@ struct Process<D: Driver> {
     channel: Rc<Channel>,
     modules: HashMap<u32, Rc<Instance<D>>>,
     ending: bool,
+    /// Until when modules may stop, once the daemon wants them to.
+    shutdown: Option<Instant>,
 }
 
 impl<D: Driver> Process<D> {
@@ -74,14 +81,18 @@ impl<D: Driver> Process<D> {
             // A daemon that does not read is not read from.
             self.channel.drained(HIGH_WATER).await;
             buffer.reserve(READ);
-            if stream.read_buf(&mut buffer).await? == 0 {
+            let read = tokio::select! {
+                read = stream.read_buf(&mut buffer) => read?,
+                () = self.stopped() => return Ok(()),
+            };
+            if read == 0 {
                 return Ok(());
             }
             loop {
-                let (header, length) = match decoder.peek(&buffer) {
+                let length = match decoder.peek(&buffer) {
                     Ok(Some((header, payload))) => {
                         self.dispatch(header, payload);
-                        (header, HEADER + payload.len())
+                        HEADER + payload.len()
                     }
                     Ok(None) => break,
                     Err(error) => {
@@ -90,10 +101,6 @@ impl<D: Driver> Process<D> {
                     }
                 };
                 buffer.advance(length);
-                if header.kind() == Some(Kind::Shutdown) {
-                    self.shut_down().await;
-                    return Ok(());
-                }
             }
             for handle in self.channel.take_ended() {
                 self.modules.remove(&handle);
@@ -121,6 +128,7 @@ impl<D: Driver> Process<D> {
                 let _ = self.channel.send(Kind::Pong, header.module, correlation, |_| {});
             }
             Kind::Goodbye => self.ending = true,
+            Kind::Shutdown => self.shut_down(),
             Kind::Start => self.start(header, payload),
             Kind::Done => self.channel.answered(correlation, Ok(payload)),
             Kind::Failed => {
@@ -235,21 +243,22 @@ impl<D: Driver> Process<D> {
         }
     }
 
-    /// Stops every module at the same time.
-    async fn shut_down(&mut self) {
-        let mut stopped = Vec::new();
+    /// Stops every module at the same time. They may still use their links, so frames are read until all are over.
+    fn shut_down(&mut self) {
+        self.shutdown = Some(Instant::now() + STOP_LIMIT);
         for instance in self.modules.values() {
             if !instance.core.is_over() {
                 instance.stop(0);
-                stopped.push(instance.core.clone());
             }
         }
-        let all = async {
-            while !stopped.iter().all(|core| core.is_over()) {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        };
-        let _ = tokio::time::timeout(STOP_LIMIT, all).await;
+    }
+
+    /// Waits until every module has stopped, or had its time to; for ever while nobody wants that.
+    async fn stopped(&self) {
+        let Some(deadline) = self.shutdown else { return std::future::pending().await };
+        while Instant::now() < deadline && self.modules.values().any(|instance| !instance.core.is_over()) {
+            tokio::time::sleep(SHUTDOWN_CHECK).await;
+        }
     }
 }
 
