@@ -39,9 +39,9 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
     let echo = Echo::start()?;
-    let bench = Bench { data: &data, echo: &echo };
     runtime.block_on(async {
-        first_start(folder.path(), &data).await?;
+        let base = first_start(folder.path(), &data).await?;
+        let bench = Bench { data: &data, echo: &echo, base };
         match words.as_slice() {
             [] => {
                 bench.exec().await?;
@@ -60,6 +60,8 @@ fn main() -> anyhow::Result<()> {
 struct Bench<'a> {
     data: &'a Path,
     echo: &'a Echo,
+    /// Memory of the daemon without modules, bytes.
+    base: u64,
 }
 
 impl Bench<'_> {
@@ -111,11 +113,6 @@ impl Bench<'_> {
     }
 
     async fn starts(&self, counts: &[usize]) -> anyhow::Result<()> {
-        let (empty, _) = self.daemon(0).await?;
-        tokio::time::sleep(SETTLE).await;
-        let base = empty.memory()?;
-        self.stop(empty).await?;
-        figure("no modules: memory of the daemon", format!("{:.1} MiB", base as f64 / 1048576.0));
         for &modules in counts {
             let (first, _) = self.daemon(modules).await?;
             self.stop(first).await?;
@@ -126,7 +123,7 @@ impl Bench<'_> {
             let name = format!("{modules} modules, from serve to all connected");
             report(&name, format!("{took:.2} s"), aim.0, took <= aim.1);
             tokio::time::sleep(SETTLE).await;
-            let each = daemon.memory()?.saturating_sub(base) as f64 / modules as f64 / 1024.0;
+            let each = daemon.memory()?.saturating_sub(self.base) as f64 / modules as f64 / 1024.0;
             let name = format!("{modules} idle modules: memory each, both processes");
             report(&name, format!("{each:.1} KiB"), "≤ 16 KiB", each <= 16.0);
             self.stop(daemon).await?;
@@ -135,8 +132,8 @@ impl Bench<'_> {
     }
 }
 
-/// Builds the driver once, as a first start does.
-async fn first_start(folder: &Path, data: &Path) -> anyhow::Result<()> {
+/// Builds the driver once, as a first start does; returns what the daemon without modules takes, bytes.
+async fn first_start(folder: &Path, data: &Path) -> anyhow::Result<u64> {
     let repository = daemon::driver_repository(&folder.join("drivers"))?;
     let site = folder.join("site.toml");
     daemon::site(&site, &repository)?;
@@ -146,5 +143,9 @@ async fn first_start(folder: &Path, data: &Path) -> anyhow::Result<()> {
         "first start, with the driver's build",
         format!("{:.0} s", daemon.started.elapsed().as_secs_f64()),
     );
-    daemon.stop()
+    tokio::time::sleep(SETTLE).await;
+    let base = daemon.memory()?;
+    figure("no modules: memory of the daemon", format!("{:.1} MiB", base as f64 / 1048576.0));
+    daemon.stop()?;
+    Ok(base)
 }
