@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use headend::{
     client::{self, Access},
-    config::{Config, Overrides},
+    config::{self, Config, Overrides},
     daemon,
     runtime::trampoline,
     secrets::Secret,
@@ -22,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Runs the daemon.
     Serve(Serve),
+    /// Makes another admin API key and shows it; for use while the daemon is stopped.
+    Key(Where),
     /// Shows what runs: everything, a system, or a module with its status.
     Status {
         /// A system's name or id, then perhaps one of its modules; or a module's id.
@@ -64,13 +66,19 @@ enum Command {
 }
 
 #[derive(clap::Args)]
-struct Serve {
+struct Where {
     /// The configuration; config.example.toml shows every option.
     #[arg(long, value_name = "FILE", env = "HEADEND_CONFIG")]
     config: Option<PathBuf>,
     /// Where the daemon keeps what must last.
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
+}
+
+#[derive(clap::Args)]
+struct Serve {
+    #[command(flatten)]
+    common: Where,
     /// Address and port of the control API; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -95,6 +103,7 @@ fn main() -> ExitCode {
     }
     match Arguments::parse().command {
         Command::Serve(arguments) => serve(arguments),
+        Command::Key(arguments) => key(arguments),
         Command::Status { target, client } => talk(client, client::Command::Status { target }),
         Command::Exec { words, client } => talk(client, client::Command::Exec { words }),
         Command::Watch { words, client } => talk(client, client::Command::Watch { words }),
@@ -103,10 +112,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: Serve) -> ExitCode {
-    let overrides = Overrides::environment(std::env::vars())
-        .flag("--data", "data", "dir", arguments.data)
-        .flag("--listen", "server", "listen", arguments.listen);
-    let config = match Config::load(arguments.config.as_deref(), &overrides) {
+    let config = match configuration(arguments.common, arguments.listen) {
         Ok(config) => config,
         Err(error) => return fail(&error, 2),
     };
@@ -115,6 +121,24 @@ fn serve(arguments: Serve) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, error.code()),
     }
+}
+
+fn key(arguments: Where) -> ExitCode {
+    let config = match configuration(arguments, None) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, 2),
+    };
+    match daemon::make_key(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.code()),
+    }
+}
+
+fn configuration(arguments: Where, listen: Option<String>) -> Result<Config, config::Error> {
+    let overrides = Overrides::environment(std::env::vars())
+        .flag("--data", "data", "dir", arguments.data)
+        .flag("--listen", "server", "listen", listen);
+    Config::load(arguments.config.as_deref(), &overrides)
 }
 
 fn talk(client: Client, command: client::Command) -> ExitCode {

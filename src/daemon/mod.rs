@@ -94,6 +94,20 @@ pub fn run(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     done
 }
 
+/// Makes another admin key and shows it, while no daemon runs: for whoever has lost theirs.
+pub fn make_key(config: &Config) -> Result<(), Error> {
+    let _lock = Lock::take(&config.data.dir)?;
+    let threads = tokio::runtime::Builder::new_current_thread().build().map_err(Error::Threads)?;
+    let store = open_store(&config.data.dir)?;
+    let key = threads.block_on(api::keys::another(&*store))?;
+    tell(&format!("admin API key (shown only now): {}\n", key.expose()));
+    Ok(())
+}
+
+fn open_store(data: &Path) -> Result<store::Handle, store::Error> {
+    store::sqlite::open(data.join("headend.db"))
+}
+
 async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     crate::tls::install_provider();
     let stop = signals::watch().map_err(Error::Threads)?;
@@ -104,7 +118,7 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     let address = listener.local_addr().unwrap_or(address);
 
     let vault = Arc::new(Vault::open(&data)?);
-    let store = store::sqlite::open(data.join("headend.db"))?;
+    let store = open_store(&data)?;
     first::apply(&config.site, &store, &vault, api::now()).await?;
     let key = api::keys::bootstrap(&*store, preset.as_ref().map(Secret::expose)).await?;
 
@@ -165,7 +179,11 @@ fn announce(address: SocketAddr, data: &Path, key: Option<&Key>) {
     if let Some(key) = key {
         text.push_str(&format!("admin API key (shown only now): {}\n", key.expose()));
     }
+    tell(&text);
+}
+
+/// Writes to standard output; nobody need be listening.
+fn tell(text: &str) {
     let mut out = std::io::stdout().lock();
-    // Nobody need be listening.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Daemon, Setup, headend};
+use crate::support::{Api, Daemon, Setup, headend};
 
 #[test]
 fn a_second_daemon_on_the_same_data_directory_is_refused() {
@@ -59,4 +59,20 @@ fn the_port_of_another_program_is_refused_with_a_hint() {
     let said = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot listen at") && said.contains("--listen ADDR"), "{said}");
+}
+
+#[tokio::test]
+async fn whoever_lost_the_admin_key_makes_another_while_the_daemon_is_stopped() {
+    let mut daemon = Daemon::start();
+    let make = || headend().args(["key", "--data"]).arg(daemon.data()).output().unwrap();
+    let refused = make();
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    daemon.kill();
+    let made = headend().args(["key", "--data"]).arg(daemon.data()).output().unwrap();
+    let said = String::from_utf8(made.stdout).unwrap();
+    let key = said.trim().strip_prefix("admin API key (shown only now): ").unwrap().to_owned();
+    let daemon = daemon.again();
+    for key in [&key, &daemon.api.key] {
+        Api::new(&daemon.url, key).get("/api_keys").await;
+    }
 }

@@ -39,7 +39,11 @@ fn fill(path: &str, with: &str) -> String {
 
 /// Routes that anybody may use.
 fn public(path: &str) -> bool {
-    path == "/healthz" || path.starts_with("/auth/") || path == "/api/engine/v2" || path == "/api/engine/v2/"
+    path == "/healthz"
+        || path == "/api/engine/v2/openapi.json"
+        || path.starts_with("/auth/")
+        || path == "/api/engine/v2"
+        || path == "/api/engine/v2/"
 }
 
 fn with_body(routes: Vec<(Method, String)>) -> impl Iterator<Item = (Method, String)> {

@@ -60,11 +60,24 @@ pub async fn bootstrap(store: &dyn Store, preset: Option<&str>) -> Result<Option
     }
     let shown = preset.is_none();
     let full = preset.unwrap_or_else(Key::mint);
+    keep(store, &full, "admin", "made at first start").await?;
+    Ok(shown.then_some(full))
+}
+
+/// Makes another admin key at random, for whoever has lost theirs.
+pub async fn another(store: &dyn Store) -> Result<Key, Error> {
+    let full = Key::mint();
+    let tail: String = full.id.chars().take(8).collect();
+    keep(store, &full, &format!("admin {tail}"), "made on the command line").await?;
+    Ok(full)
+}
+
+async fn keep(store: &dyn Store, full: &Key, name: &str, description: &str) -> Result<(), Error> {
     let now = crate::api::now();
     let key = ApiKey {
         id: full.id.clone(),
-        name: "admin".into(),
-        description: "made at first start".into(),
+        name: name.into(),
+        description: description.into(),
         user_id: crate::model::id::new("user"),
         scopes: vec!["public".into()],
         permissions: Permissions::AdminSupport,
@@ -74,7 +87,7 @@ pub async fn bootstrap(store: &dyn Store, preset: Option<&str>) -> Result<Option
         updated_at: now,
     };
     typed::save(store, &key, Expect::Absent).await?;
-    Ok(shown.then_some(full))
+    Ok(())
 }
 
 impl ApiKey {
