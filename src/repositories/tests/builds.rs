@@ -8,7 +8,7 @@ use std::process::Command;
 use super::*;
 use crate::repositories::build::{Kind, State};
 
-/// The folder that the tests of this file take turns in.
+/// The folder that the tests of this file take turns in. Their drivers are not optimized, which halves the time.
 struct Shared {
     repositories: Repositories,
     _turn: File,
@@ -36,7 +36,7 @@ fn shared(options: Options) -> Shared {
 
 fn cargo_toml(name: &str) -> String {
     format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\ndrivers-sdk = \"0.1\"\n"
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\ndrivers-sdk = \"0.1\"\n\n[profile.release]\nopt-level = 0\n"
     )
 }
 
@@ -135,7 +135,7 @@ async fn drivers_of_one_workspace_are_built_together_and_fail_alone() {
     let commit = origin.commit(
         "Workspace",
         &[
-            ("Cargo.toml", "[workspace]\nmembers = [\"drivers/*\"]\nexclude = [\"drivers/old\"]\nresolver = \"3\"\n[workspace.package]\nversion = \"0.1.0\"\n[workspace.dependencies]\ndrivers-sdk = \"0.1\"\n[profile.release]\npanic = \"abort\"\n"),
+            ("Cargo.toml", "[workspace]\nmembers = [\"drivers/*\"]\nexclude = [\"drivers/old\"]\nresolver = \"3\"\n[workspace.package]\nversion = \"0.1.0\"\n[workspace.dependencies]\ndrivers-sdk = \"0.1\"\n[profile.release]\nopt-level = 0\npanic = \"abort\"\n"),
             // What the repository's own configuration says about the SDK is for its author's machine.
             (".cargo/config.toml", "[patch.crates-io]\ndrivers-sdk = { path = \"../no/such/place\" }\n"),
             ("drivers/a/Cargo.toml", &member("a")),
