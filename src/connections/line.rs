@@ -1,13 +1,6 @@
 //! A connection that is up: orders first, then what there is to send, then what there is to read, then the clock.
 
-use super::{
-    Failure, Mode,
-    buffers::Buffer,
-    dial,
-    options::ms,
-    shared::{Order, Shared},
-    wire::Reader,
-};
+use super::{Failure, Mode, buffers::Buffer, dial, inner::Order, options::ms, shared::Shared, wire::Reader};
 use std::{
     io,
     pin::Pin,
@@ -83,6 +76,7 @@ impl Line {
             }
             Poll::Ready(Ok(buffer)) => {
                 shared.hub.counters.bytes_in.fetch_add(buffer.len() as u64, Relaxed);
+                shared.heard();
                 if self.hold.is_some() {
                     shared.touch();
                 }

@@ -1,7 +1,7 @@
 //! Links to devices: connecting, detecting loss, recovery. Knows nothing of modules or drivers.
 //!
 //! A [`Link`] connects to a [`Target`] and hands what it receives, and its [`State`], to a [`Sink`]. One task per link owns
-//! its state; handles leave orders and write to the socket directly while nothing is queued.
+//! its state; handles leave orders, and write a transmit that stands alone to the socket themselves.
 //!
 //! ```text
 //! KEEP-OPEN            open, other address                        MAKE-BREAK         open, other address
@@ -37,6 +37,7 @@ mod buffers;
 mod counters;
 mod dial;
 mod error;
+mod inner;
 mod journal;
 mod line;
 mod link;

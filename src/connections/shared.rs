@@ -1,11 +1,12 @@
-//! What a link's handles and its task share: one short lock around the state, the write half, the queue and the orders.
+//! What a link's handles and its task share, and what each of them does with it.
 //!
-//! Handles write to the socket themselves while nothing is queued (no task switch on the way to the wire); the task flushes
-//! what the socket did not take. Only the task changes `state`. Handles leave *orders*, which coalesce, so nothing here grows
-//! but the queue. The lock is never held across an await, nor while a receipt or the sink is called.
+//! Only the task changes the state. Handles leave *orders*, and take the write half away when they end a connection, so that
+//! nothing is written to it any more. The lock is never held across an await, nor while a receipt or the sink is called.
 
 use super::{
-    Address, Error, Failure, Hub, Mode, Reason, Receipt, State, Target, dial, options::ms, outbox::Outbox,
+    Address, Error, Failure, Hub, Mode, Reason, Receipt, State, Target,
+    inner::{Accepted, Flush, Inner, Order, Orders},
+    options::ms,
     wire::Writer,
 };
 use bytes::Bytes;
@@ -13,7 +14,6 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::{
     future::poll_fn,
-    io,
     pin::Pin,
     sync::{
         Arc,
@@ -31,43 +31,9 @@ pub(super) struct Shared {
     waker: AtomicWaker,
     /// There is an order, something to flush, or a broken write half: saves the task the lock when there is not.
     attention: AtomicBool,
+    /// Something was received since the last transmit, or nothing was transmitted yet: the next one likely stands alone.
+    quiet: AtomicBool,
     finished: Notify,
-}
-
-struct Inner {
-    target: Target,
-    state: State,
-    /// Present exactly while bytes may be written: taken away at once by whoever ends the connection.
-    writer: Option<Writer>,
-    /// Writing failed; the task will find out by reading, or from here.
-    broken: Option<Failure>,
-    outbox: Outbox,
-    /// Last traffic, for make-break.
-    touched: Instant,
-    orders: Orders,
-    done: bool,
-}
-
-#[derive(Default)]
-struct Orders {
-    close: bool,
-    retarget: bool,
-    mode: bool,
-    attempt: bool,
-    disconnect: Option<Box<str>>,
-}
-
-/// What a handle asked of the task.
-pub(super) enum Order {
-    Close,
-    /// The target is another one; the old connection's write half is already gone.
-    Retarget,
-    /// Same address, other mode.
-    Mode,
-    Disconnect(Box<str>),
-    Attempt,
-    /// Make-break: something waits to be sent.
-    Traffic,
 }
 
 pub(super) enum Either<A, B> {
@@ -84,21 +50,12 @@ impl Shared {
             Mode::MakeBreak { .. } => State::Idle,
         };
         hub.counters.enter(&state);
-        let inner = Inner {
-            target,
-            state,
-            writer: None,
-            broken: None,
-            outbox: Outbox::default(),
-            touched: Instant::now(),
-            orders: Orders::default(),
-            done: false,
-        };
         Self {
             hub,
-            inner: Mutex::new(inner),
+            inner: Mutex::new(Inner::new(target, state)),
             waker: AtomicWaker::new(),
             attention: AtomicBool::new(false),
+            quiet: AtomicBool::new(true),
             finished: Notify::new(),
         }
     }
@@ -112,7 +69,7 @@ impl Shared {
         let limit = self.hub.options.queue_bytes;
         let length = bytes.len() as u64;
         let mut inner = self.inner.lock();
-        match inner.accept(bytes, receipt, limit) {
+        match inner.accept(bytes, receipt, limit, &self.quiet) {
             Accepted::Sent(receipt) => {
                 drop(inner);
                 self.hub.counters.bytes_out.fetch_add(length, Relaxed);
@@ -272,6 +229,11 @@ impl Shared {
         self.inner.lock().broken.clone()
     }
 
+    /// Bytes were received.
+    pub(super) fn heard(&self) {
+        self.quiet.store(true, Relaxed);
+    }
+
     pub(super) fn touch(&self) {
         self.inner.lock().touched = Instant::now();
     }
@@ -313,6 +275,7 @@ impl Shared {
         inner.broken = None;
         inner.touched = Instant::now();
         inner.writer = Some(writer);
+        self.heard();
         self.enter(&mut inner, state);
         true
     }
@@ -362,126 +325,6 @@ impl Shared {
         let closed = inner.closed();
         self.abandon(inner, &Err(closed));
         self.finished.notify_waiters();
-    }
-}
-
-// === impl Inner ===
-
-enum Accepted {
-    Sent(Option<Receipt>),
-    Queued { wake: bool },
-    Refused(Option<Receipt>, Error),
-    Broke(Option<Receipt>, Failure),
-}
-
-enum Flush {
-    Clean,
-    Blocked,
-    Sent(usize, Vec<Receipt>),
-    Broke(Failure),
-}
-
-impl Inner {
-    fn accept(&mut self, mut bytes: Bytes, receipt: Option<Receipt>, limit: usize) -> Accepted {
-        if self.orders.close {
-            return Accepted::Refused(receipt, self.closed());
-        }
-        if let Some(failure) = &self.broken {
-            return Accepted::Refused(receipt, Error::Down(failure.clone()));
-        }
-        let queued = self.outbox.bytes();
-        if queued.saturating_add(bytes.len()) > limit {
-            let address = self.target.address.to_string();
-            return Accepted::Refused(receipt, Error::Full { address, queued, limit });
-        }
-        let make_break = matches!(self.target.mode, Mode::MakeBreak { .. });
-        let Some(writer) = &self.writer else {
-            if make_break {
-                self.outbox.push(bytes, receipt);
-                return Accepted::Queued { wake: true };
-            }
-            return Accepted::Refused(receipt, self.not_up());
-        };
-        if make_break {
-            self.touched = Instant::now();
-        }
-        if !self.outbox.is_empty() {
-            self.outbox.push(bytes, receipt);
-            return Accepted::Queued { wake: false };
-        }
-        if bytes.is_empty() {
-            return Accepted::Sent(receipt);
-        }
-        match writer.try_write(&bytes) {
-            Ok(sent) if sent == bytes.len() => Accepted::Sent(receipt),
-            Ok(sent) => {
-                self.outbox.push(bytes.split_off(sent), receipt);
-                Accepted::Queued { wake: true }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.outbox.push(bytes, receipt);
-                Accepted::Queued { wake: true }
-            }
-            Err(error) => Accepted::Broke(receipt, dial::loss(&self.target.address, &error)),
-        }
-    }
-
-    fn flush(&mut self, cx: &mut Context<'_>) -> Flush {
-        let Some(writer) = self.writer.as_ref().filter(|_| !self.outbox.is_empty()) else {
-            return Flush::Clean;
-        };
-        loop {
-            match writer.poll_writable(cx) {
-                Poll::Pending => return Flush::Blocked,
-                Poll::Ready(Err(error)) => return Flush::Broke(dial::loss(&self.target.address, &error)),
-                Poll::Ready(Ok(())) => {}
-            }
-            match self.outbox.write(|slices| writer.try_write_vectored(slices)) {
-                Ok((sent, receipts)) => return Flush::Sent(sent, receipts),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Flush::Broke(dial::loss(&self.target.address, &error)),
-            }
-        }
-    }
-
-    fn break_off(&mut self, failure: Failure) -> Vec<Receipt> {
-        self.broken = Some(failure);
-        self.outbox.take()
-    }
-
-    fn order(&mut self, traffic: bool) -> Option<Order> {
-        let orders = &mut self.orders;
-        if orders.close {
-            Some(Order::Close)
-        } else if std::mem::take(&mut orders.retarget) {
-            *orders = Orders::default();
-            Some(Order::Retarget)
-        } else if let Some(reason) = orders.disconnect.take() {
-            Some(Order::Disconnect(reason))
-        } else if std::mem::take(&mut orders.mode) {
-            Some(Order::Mode)
-        } else if std::mem::take(&mut orders.attempt) {
-            Some(Order::Attempt)
-        } else if traffic && !self.outbox.is_empty() {
-            Some(Order::Traffic)
-        } else {
-            None
-        }
-    }
-
-    fn not_up(&self) -> Error {
-        match &self.state {
-            State::Down { reason, detail, .. } => Error::Down(Failure::new(*reason, detail.clone())),
-            State::Up { .. } => Error::Down(Failure::new(
-                Reason::Stopped,
-                format!("the connection to {} is just being given up on this side", self.target.address),
-            )),
-            _ => Error::Connecting { address: self.target.address.to_string() },
-        }
-    }
-
-    fn closed(&self) -> Error {
-        Error::Closed { address: self.target.address.to_string() }
     }
 }
 

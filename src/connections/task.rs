@@ -2,11 +2,12 @@
 
 use super::{
     Error, Failure, Mode, Reason, Sink, State, dial,
+    inner::Order,
     journal::Journal,
     line::{End, Event, Line},
     options::ms,
     ration::Ticket,
-    shared::{Either, Order, Shared, given_up},
+    shared::{Either, Shared, given_up},
     wire::{Reader, Wire},
 };
 use std::{

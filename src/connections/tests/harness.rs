@@ -3,11 +3,14 @@
 use super::super::{Connections, Error, Link, Options, Receipt, Sink, State, Target};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 use tokio::sync::{Notify, Semaphore};
 
 /// Only a hang takes this long.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 
 #[derive(Clone)]
 pub(super) struct Recorder(Arc<Inner>);
@@ -25,7 +28,7 @@ pub(super) struct Record {
     /// Everything received, unless `discard`.
     pub(super) bytes: Vec<u8>,
     pub(super) received: usize,
-    /// Keep no bytes, but check that they are `0, 1, 2 … 250, 0 …`.
+    /// Keep no bytes, but check that they are the pattern.
     pub(super) pattern: bool,
     pub(super) violations: usize,
     pub(super) dropped: bool,
@@ -110,6 +113,16 @@ impl Recorder {
         .await
     }
 
+    /// The state that ended a connection: there may be newer ones already.
+    pub(super) async fn ended(&self, connection: u64) -> State {
+        let that = |state: &State| matches!(state, State::Up { connection: c, .. } if *c == connection);
+        let end = |record: &Record| {
+            let up = record.states.iter().position(that)?;
+            record.states.get(up + 1).cloned()
+        };
+        self.until("the end of the connection", end).await
+    }
+
     pub(super) async fn down(&self) -> State {
         self.until("down", |r| r.states.iter().rev().find(|s| matches!(s, State::Down { .. })).cloned()).await
     }
@@ -131,8 +144,7 @@ impl Sink for Ear {
         }
         recorder.change(|record| {
             if record.pattern {
-                let wrong = |(i, byte): &(usize, &u8)| **byte != pattern_at(record.received + i);
-                record.violations += bytes.iter().enumerate().filter(wrong).count();
+                record.violations += usize::from(bytes != pattern(record.received, bytes.len()));
             } else {
                 record.bytes.extend_from_slice(bytes);
             }
@@ -145,8 +157,10 @@ impl Sink for Ear {
     }
 }
 
-pub(super) fn pattern_at(position: usize) -> u8 {
-    (position % 251) as u8
+/// That part of the endless pattern `0, 1, 2 … 250, 0 …`; at most 1 MiB of it.
+pub(super) fn pattern(position: usize, length: usize) -> &'static [u8] {
+    static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| (0..=250).cycle().take((1 << 20) + 251).collect());
+    &PATTERN[position % 251..][..length]
 }
 
 /// As the defaults, but with little waiting, and short enough for a test that needs a time-out to happen.

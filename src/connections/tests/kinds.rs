@@ -28,7 +28,8 @@ pub(super) trait Kind: Send + Sync + 'static {
     async fn accept(&self) -> Stream;
 }
 
-pub(super) const HOLD: Duration = Duration::from_millis(300);
+/// Longer than any test takes, but for those about it.
+const HOLD: Duration = Duration::from_secs(300);
 
 pub(super) struct Tcp {
     address: SocketAddr,

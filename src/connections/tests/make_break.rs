@@ -3,32 +3,34 @@
 use super::{
     super::{Connections, Mode, Reason, State},
     harness::{Receipts, Recorder, eventually, never_retry, quick},
-    kinds::{HOLD, Kind, Tcp, TcpMakeBreak},
+    kinds::{Kind, Tcp, TcpMakeBreak},
 };
 use std::time::Duration;
+
+const HOLD: Duration = Duration::from_secs(1);
 use tokio::io::AsyncReadExt as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connects_to_send_and_lets_go_after_the_hold() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
-    let mut kind = TcpMakeBreak::make();
+    let mut kind = Tcp::make();
     kind.appear().await;
-    let link = recorder.open(&connections, kind.target());
+    let link = recorder.open(&connections, kind.target().make_break(HOLD));
     for round in 1..=3 {
         assert_eq!(link.state(), State::Idle);
         assert_eq!(connections.metrics().attempts, round - 1, "nothing to send, no connection");
         // Pipelined into one connection, in order.
         let receipts = Receipts::default();
+        let start = tokio::time::Instant::now();
         for word in ["one ", "two ", "three"] {
             link.transmit(word.into(), receipts.make());
         }
         let mut stream = kind.accept().await;
-        let start = tokio::time::Instant::now();
         let mut got = String::new();
         stream.read_to_string(&mut got).await.expect("read");
         assert_eq!(got, "one two three");
-        assert!(start.elapsed() + Duration::from_millis(50) >= HOLD, "held for {:?} only", start.elapsed());
+        assert!(start.elapsed() >= HOLD, "held for {:?} only", start.elapsed());
         receipts.all_answered().await;
         receipts.look(|answers| assert_eq!(answers.ok, 3));
         eventually("idle", || link.state() == State::Idle).await;
@@ -78,12 +80,12 @@ async fn a_hasty_sender_cannot_stampede_an_absent_device() {
     let kind = TcpMakeBreak::make();
     let link = recorder.open(&connections, kind.target());
     let start = tokio::time::Instant::now();
-    while start.elapsed() < Duration::from_millis(600) {
+    while start.elapsed() < Duration::from_millis(600) || connections.metrics().attempts < 3 {
         Receipts::transmit(&link, "x").await.expect_err("nobody is there");
     }
     let allowed = start.elapsed().as_millis() as u64 / 100 + 1;
     let attempts = connections.metrics().attempts;
-    assert!((2..=allowed).contains(&attempts), "{attempts} attempts of {allowed}");
+    assert!(attempts <= allowed, "{attempts} attempts of {allowed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use super::{
     harness::{DEADLINE, Receipts, Recorder},
     kinds::{Kind, Tcp},
 };
-use std::{process::Command, time::Instant};
+use std::process::Command;
 
 /// A network namespace with a loopback interface that can be cut.
 struct Network(String);
@@ -76,7 +76,6 @@ async fn falls_silent(network: &Network, options: Options, traffic: bool) {
     let _stream = kind.accept().await;
     recorder.up_after(0).await;
     network.lo("down");
-    let start = Instant::now();
     let receipts = Receipts::default();
     if traffic {
         // The system takes it, and has it still when the peer is given up; what it did not take is in flight.
@@ -86,7 +85,6 @@ async fn falls_silent(network: &Network, options: Options, traffic: bool) {
     }
     let State::Down { reason, detail, .. } = recorder.down().await else { unreachable!() };
     assert_eq!(reason, Reason::Silent, "{detail}");
-    assert!(start.elapsed() < DEADLINE / 2, "{:?}", start.elapsed());
     receipts.all_answered().await;
     network.lo("up");
 }

@@ -1,0 +1,194 @@
+//! What the lock between a link's handles and its task protects: state, write half, queue, orders. Nothing here waits.
+//!
+//! A transmit that stands alone, as a request that waits for its reply does, is written to the socket on the caller's thread:
+//! no task switch on the way to the wire. Further ones are queued, and the task sends them many at a time. Orders coalesce, so
+//! nothing grows but the queue, which is bounded.
+
+use super::{Error, Failure, Mode, Reason, Receipt, State, Target, dial, outbox::Outbox, wire::Writer};
+use bytes::Bytes;
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    task::{Context, Poll},
+};
+use tokio::time::Instant;
+
+pub(super) struct Inner {
+    pub(super) target: Target,
+    pub(super) state: State,
+    /// Present exactly while bytes may be written: taken away at once by whoever ends the connection.
+    pub(super) writer: Option<Writer>,
+    /// Writing failed; the task will find out by reading, or from here.
+    pub(super) broken: Option<Failure>,
+    pub(super) outbox: Outbox,
+    /// Last traffic, for make-break.
+    pub(super) touched: Instant,
+    pub(super) orders: Orders,
+    pub(super) done: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Orders {
+    pub(super) close: bool,
+    pub(super) retarget: bool,
+    pub(super) mode: bool,
+    pub(super) attempt: bool,
+    pub(super) disconnect: Option<Box<str>>,
+}
+
+/// What a handle asked of the task.
+pub(super) enum Order {
+    Close,
+    /// The target is another one; the old connection's write half is already gone.
+    Retarget,
+    /// Same address, other mode.
+    Mode,
+    Disconnect(Box<str>),
+    Attempt,
+    /// Make-break: something waits to be sent.
+    Traffic,
+}
+
+// === impl Inner ===
+
+pub(super) enum Accepted {
+    Sent(Option<Receipt>),
+    Queued { wake: bool },
+    Refused(Option<Receipt>, Error),
+    Broke(Option<Receipt>, Failure),
+}
+
+pub(super) enum Flush {
+    Clean,
+    Blocked,
+    Sent(usize, Vec<Receipt>),
+    Broke(Failure),
+}
+
+impl Inner {
+    pub(super) fn new(target: Target, state: State) -> Self {
+        Self {
+            target,
+            state,
+            writer: None,
+            broken: None,
+            outbox: Outbox::default(),
+            touched: Instant::now(),
+            orders: Orders::default(),
+            done: false,
+        }
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        mut bytes: Bytes,
+        receipt: Option<Receipt>,
+        limit: usize,
+        quiet: &AtomicBool,
+    ) -> Accepted {
+        if self.orders.close {
+            return Accepted::Refused(receipt, self.closed());
+        }
+        if let Some(failure) = &self.broken {
+            return Accepted::Refused(receipt, Error::Down(failure.clone()));
+        }
+        let queued = self.outbox.bytes();
+        if queued.saturating_add(bytes.len()) > limit {
+            let address = self.target.address.to_string();
+            return Accepted::Refused(receipt, Error::Full { address, queued, limit });
+        }
+        let make_break = matches!(self.target.mode, Mode::MakeBreak { .. });
+        let Some(writer) = &self.writer else {
+            if make_break {
+                self.outbox.push(bytes, receipt);
+                return Accepted::Queued { wake: true };
+            }
+            return Accepted::Refused(receipt, self.not_up());
+        };
+        if make_break {
+            self.touched = Instant::now();
+        }
+        if !self.outbox.is_empty() {
+            self.outbox.push(bytes, receipt);
+            return Accepted::Queued { wake: false };
+        }
+        if bytes.is_empty() {
+            return Accepted::Sent(receipt);
+        }
+        // In the middle of a burst a turn of the task sends much at once, where a call to the system each costs 4 times as much.
+        if !quiet.swap(false, Relaxed) {
+            self.outbox.push(bytes, receipt);
+            return Accepted::Queued { wake: true };
+        }
+        match writer.try_write(&bytes) {
+            Ok(sent) if sent == bytes.len() => Accepted::Sent(receipt),
+            Ok(sent) => {
+                self.outbox.push(bytes.split_off(sent), receipt);
+                Accepted::Queued { wake: true }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.outbox.push(bytes, receipt);
+                Accepted::Queued { wake: true }
+            }
+            Err(error) => Accepted::Broke(receipt, dial::loss(&self.target.address, &error)),
+        }
+    }
+
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Flush {
+        let Some(writer) = self.writer.as_ref().filter(|_| !self.outbox.is_empty()) else {
+            return Flush::Clean;
+        };
+        loop {
+            match writer.poll_writable(cx) {
+                Poll::Pending => return Flush::Blocked,
+                Poll::Ready(Err(error)) => return Flush::Broke(dial::loss(&self.target.address, &error)),
+                Poll::Ready(Ok(())) => {}
+            }
+            match self.outbox.write(|slices| writer.try_write_vectored(slices)) {
+                Ok((sent, receipts)) => return Flush::Sent(sent, receipts),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Flush::Broke(dial::loss(&self.target.address, &error)),
+            }
+        }
+    }
+
+    pub(super) fn break_off(&mut self, failure: Failure) -> Vec<Receipt> {
+        self.broken = Some(failure);
+        self.outbox.take()
+    }
+
+    pub(super) fn order(&mut self, traffic: bool) -> Option<Order> {
+        let orders = &mut self.orders;
+        if orders.close {
+            Some(Order::Close)
+        } else if std::mem::take(&mut orders.retarget) {
+            *orders = Orders::default();
+            Some(Order::Retarget)
+        } else if let Some(reason) = orders.disconnect.take() {
+            Some(Order::Disconnect(reason))
+        } else if std::mem::take(&mut orders.mode) {
+            Some(Order::Mode)
+        } else if std::mem::take(&mut orders.attempt) {
+            Some(Order::Attempt)
+        } else if traffic && !self.outbox.is_empty() {
+            Some(Order::Traffic)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn not_up(&self) -> Error {
+        match &self.state {
+            State::Down { reason, detail, .. } => Error::Down(Failure::new(*reason, detail.clone())),
+            State::Up { .. } => Error::Down(Failure::new(
+                Reason::Stopped,
+                format!("the connection to {} is just being given up on this side", self.target.address),
+            )),
+            _ => Error::Connecting { address: self.target.address.to_string() },
+        }
+    }
+
+    pub(super) fn closed(&self) -> Error {
+        Error::Closed { address: self.target.address.to_string() }
+    }
+}
