@@ -5,21 +5,19 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use drivers_sdk_protocol::Kind;
-use drivers_sdk_protocol::message::{self, Failure, Level, code};
-use serde_json::value::RawValue;
+use drivers_sdk_protocol::message::{self, Level};
 use tokio::time::Instant;
 
-use super::lanes::{LaneKey, LaneState};
-use super::slot::{Phase, Seat, Slot, Told, hash};
+use super::lanes::LaneKey;
+use super::links::close_link;
+use super::slot::{Phase, Seat, hash};
+use super::starting::{answered, raw};
 use super::timers::Wake;
-use super::wanted::{Desired, Wanted, Way};
+use super::wanted::{Desired, Wanted};
 use super::{Event, Reconciler};
-use crate::connections::Target;
 use crate::runtime::directory::Id;
-use crate::runtime::emulator::Emulator;
-use crate::runtime::host::channel::{Channel, write_json};
+use crate::runtime::host::channel::write_json;
 use crate::runtime::host::pending::Outcome;
-use crate::runtime::modules::{self, ToModule};
 use crate::runtime::status;
 use crate::runtime::view::{self, State};
 
@@ -63,129 +61,6 @@ impl Reconciler {
                 } else {
                     self.relocate(id, at, &wanted);
                 }
-            }
-        }
-    }
-
-    /// Puts a module in its lane, and starts it if that is ready.
-    fn place(&mut self, id: &Id, wanted: &Wanted) {
-        let settings = match &wanted.settings {
-            Ok(settings) => settings.clone(),
-            Err(why) => return self.wait(id, why),
-        };
-        self.unbind(id, Some(&wanted.lane));
-        self.join_lane(&wanted.lane, &wanted.program, id);
-        let Some(lane) = self.lanes.get(&wanted.lane) else { return };
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        let state = lane.state;
-        let Some((process, pid)) = lane.ready() else {
-            slot.phase = Phase::Placing { lane: wanted.lane.clone() };
-            slot.entry.publish(|life| {
-                life.program = Some(wanted.program.clone());
-                life.process = None;
-                match state {
-                    LaneState::Down { until } => {
-                        life.state = State::Failed;
-                        life.coming = false;
-                        life.next_attempt = Some(view::at(until));
-                    }
-                    _ => {
-                        life.state = State::Starting;
-                        life.detail = None;
-                        life.next_attempt = None;
-                        life.coming = true;
-                    }
-                }
-            });
-            return;
-        };
-        let (process, pid) = (process.clone(), pid);
-        let handle = process.channel.enlist(&slot.entry);
-        let seat = Seat { lane: wanted.lane.clone(), process: process.id, handle };
-        slot.phase = Phase::Starting { at: seat };
-        slot.told = Told {
-            settings: hash(&settings),
-            system: wanted.system.clone(),
-            attempt: wanted.attempt,
-            makebreak: wanted.link.makebreak(),
-        };
-        slot.entry.publish(|life| {
-            life.state = State::Starting;
-            life.detail = None;
-            life.coming = true;
-            life.next_attempt = None;
-            life.process = Some(pid);
-            life.program = Some(wanted.program.clone());
-            life.emulated = matches!(wanted.link, Way::Emulator { .. });
-            life.quarantined = matches!(wanted.lane.company, super::lanes::Company::Suspects(_));
-            life.system = wanted.system.as_ref().map(|system| system.id.as_str().into());
-        });
-        let entry = slot.entry.clone();
-        let there =
-            modules::Place { channel: process.channel.clone(), handle, program: wanted.program.clone() };
-        let start = Start { id: id.clone(), settings, wanted, process: process.id };
-        entry.wire.settle(there, |link| self.send_start(&process.channel, handle, start, link));
-        self.open_link(id, wanted);
-    }
-
-    fn send_start(&self, channel: &Channel, handle: u32, start: Start<'_>, link: Option<message::LinkUp>) {
-        let Start { id, settings, wanted, process } = start;
-        let message = message::Start {
-            id: id.to_string(),
-            name: wanted.name.clone(),
-            settings: raw(settings),
-            system: wanted.system.clone(),
-            link,
-            makebreak: wanted.link.makebreak(),
-        };
-        let shared = self.shared.clone();
-        let limit = Duration::from_millis(self.shared.options.process_start_ms);
-        let write = |out: &mut BytesMut| write_json(out, &message);
-        channel.request(Kind::Start, handle, limit, write, move |outcome| {
-            if let Some(result) = answered(outcome, "it did not answer its start in time") {
-                shared.tell(Event::Started { module: id, process, handle, result });
-            }
-        });
-    }
-
-    /// Opens or changes the link of a module.
-    fn open_link(&mut self, id: &Id, wanted: &Wanted) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        let target = match &wanted.link {
-            Way::None => {
-                slot.target = None;
-                slot.emulator = None;
-                return close_link(slot);
-            }
-            Way::Link(target) => {
-                slot.emulator = None;
-                target.clone()
-            }
-            Way::Emulator { makebreak } => {
-                if slot.emulator.as_ref().is_none_or(|emulator| emulator.program() != wanted.program.id) {
-                    let settings = wanted.settings.clone().unwrap_or_default();
-                    // The one before has to be gone before the next takes its socket.
-                    slot.emulator = None;
-                    slot.emulator =
-                        Some(Emulator::start(&self.shared, &slot.entry, &wanted.program, settings));
-                }
-                let path = slot.emulator.as_ref().map(|emulator| emulator.path().to_owned());
-                let target = Target::unix(path.unwrap_or_default());
-                if *makebreak { target.make_break(super::wanted::MAKE_BREAK_HOLD) } else { target }
-            }
-        };
-        if slot.target.as_ref() == Some(&target) {
-            return;
-        }
-        slot.target = Some(target.clone());
-        slot.entry.wire.expect(target.mode);
-        match slot.entry.wire.link() {
-            Some(link) => link.retarget(target),
-            None => {
-                let (shared, entry) = (self.shared.clone(), slot.entry.clone());
-                slot.entry.wire.open_link(|number| {
-                    self.connections.open(target, ToModule { shared, entry, link: number })
-                });
             }
         }
     }
@@ -243,7 +118,7 @@ impl Reconciler {
     }
 
     /// It does not move any more, or moves to `keep`.
-    fn unbind(&mut self, id: &Id, keep: Option<&LaneKey>) {
+    pub(super) fn unbind(&mut self, id: &Id, keep: Option<&LaneKey>) {
         let bound = self.slots.get_mut(id).and_then(|slot| slot.bound.take());
         if let Some(bound) = bound
             && Some(&bound) != keep
@@ -279,7 +154,7 @@ impl Reconciler {
     }
 
     /// It should run and cannot yet.
-    fn wait(&mut self, id: &Id, why: &str) {
+    pub(super) fn wait(&mut self, id: &Id, why: &str) {
         self.unbind(id, None);
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.phase = Phase::Waiting;
@@ -362,38 +237,5 @@ impl Reconciler {
             life.next_attempt = Some(view::at(until));
             life.process = None;
         });
-    }
-}
-
-struct Start<'a> {
-    id: Id,
-    settings: String,
-    wanted: &'a Wanted,
-    process: u64,
-}
-
-fn close_link(slot: &mut Slot) {
-    slot.target = None;
-    if let Some(link) = slot.entry.wire.take_link() {
-        tokio::spawn(async move { link.close().await });
-    }
-}
-
-fn raw(json: String) -> Box<RawValue> {
-    // The merge wrote it.
-    RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
-/// `None`: the instance is gone, and its end is told by an event of its own. That a driver says `stopped` is no such end:
-/// it may pass on what a call of another module came to.
-fn answered(outcome: Outcome, late: &str) -> Option<Result<(), Failure>> {
-    match outcome {
-        Outcome::Done(_) => Some(Ok(())),
-        Outcome::Failed(reason) => Some(Err(reason)),
-        Outcome::Late => {
-            let code = code::TIMEOUT.into();
-            Some(Err(Failure { code, message: late.into(), ..Failure::default() }))
-        }
-        Outcome::Gone(_) => None,
     }
 }

@@ -6,15 +6,18 @@
 //! look again at any time, and a change touches only what it affects. The states of a module are in the header of
 //! `modules`, those of a process in that of `host`.
 //!
-//! - `wanted`: what a module should be, from the directory. `converge`: the next step towards it.
+//! - `wanted`: what a module should be, from the directory. `converge`: the next step towards it; `starting` and `links`
+//!   are two that take more.
 //! - `lanes`: processes and who is in them. `outcomes`: what modules and processes answer. `records`: what is written.
 
 mod converge;
 mod event;
 mod lanes;
+mod links;
 mod outcomes;
 pub(crate) mod records;
 mod slot;
+mod starting;
 mod timers;
 mod wanted;
 

@@ -1,0 +1,61 @@
+//! The link of a module: where it leads, and when it is let go.
+
+use super::Reconciler;
+use super::slot::Slot;
+use super::wanted::{MAKE_BREAK_HOLD, Wanted, Way};
+use crate::connections::Target;
+use crate::runtime::directory::Id;
+use crate::runtime::emulator::Emulator;
+use crate::runtime::modules::ToModule;
+
+impl Reconciler {
+    /// Opens or changes the link of a module.
+    pub(super) fn open_link(&mut self, id: &Id, wanted: &Wanted) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let target = match &wanted.link {
+            Way::None => {
+                slot.target = None;
+                slot.emulator = None;
+                return close_link(slot);
+            }
+            Way::Link(target) => {
+                slot.emulator = None;
+                target.clone()
+            }
+            Way::Emulator { makebreak } => {
+                if slot.emulator.as_ref().is_none_or(|emulator| emulator.program() != wanted.program.id) {
+                    let settings = wanted.settings.clone().unwrap_or_default();
+                    // The one before has to be gone before the next takes its socket.
+                    slot.emulator = None;
+                    slot.emulator =
+                        Some(Emulator::start(&self.shared, &slot.entry, &wanted.program, settings));
+                }
+                let path = slot.emulator.as_ref().map(|emulator| emulator.path().to_owned());
+                let target = Target::unix(path.unwrap_or_default());
+                if *makebreak { target.make_break(MAKE_BREAK_HOLD) } else { target }
+            }
+        };
+        if slot.target.as_ref() == Some(&target) {
+            return;
+        }
+        slot.target = Some(target.clone());
+        slot.entry.wire.expect(target.mode);
+        match slot.entry.wire.link() {
+            Some(link) => link.retarget(target),
+            None => {
+                let (shared, entry) = (self.shared.clone(), slot.entry.clone());
+                slot.entry.wire.open_link(|number| {
+                    self.connections.open(target, ToModule { shared, entry, link: number })
+                });
+            }
+        }
+    }
+}
+
+/// Lets the device go.
+pub(super) fn close_link(slot: &mut Slot) {
+    slot.target = None;
+    if let Some(link) = slot.entry.wire.take_link() {
+        tokio::spawn(async move { link.close().await });
+    }
+}
