@@ -8,6 +8,7 @@ use std::{
 use axum::http::{Method, StatusCode};
 use parking_lot::Mutex;
 use prometheus_client::{
+    collector::Collector,
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
@@ -76,6 +77,11 @@ impl Metrics {
         };
         self.requests.get_or_create(&Labels { method, status: status.as_u16() }).inc();
         self.seconds.observe(time.as_secs_f64());
+    }
+
+    /// Adds what another component counts.
+    pub(crate) fn add(&self, figures: impl Collector) {
+        self.registry.lock().register_collector(Box::new(figures));
     }
 
     /// The text that Prometheus reads.

@@ -13,6 +13,7 @@ mod crud;
 mod draft;
 mod endpoint;
 mod error;
+mod figures;
 mod http;
 mod metrics;
 mod openapi;

@@ -5,8 +5,14 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::{Options, auth::Verifier, metrics::Metrics};
+use super::{
+    Options,
+    auth::Verifier,
+    figures::{OfConnections, OfRuntime},
+    metrics::Metrics,
+};
 use crate::{
+    connections::Connections,
     repositories::Repositories,
     runtime::Runtime,
     secrets::Vault,
@@ -40,9 +46,11 @@ impl State {
         options: Options,
         shutdown: CancellationToken,
     ) -> Self {
+        let metrics = Metrics::default();
+        metrics.add(OfRuntime(runtime.clone()));
         State(Arc::new(Inner {
             verifier: Verifier::new(store.clone()),
-            metrics: Metrics::default(),
+            metrics,
             writes: RwLock::new(()),
             started: Instant::now(),
             store,
@@ -52,6 +60,11 @@ impl State {
             options,
             shutdown,
         }))
+    }
+
+    /// Shows the figures of links to devices in `/metrics` too.
+    pub fn show_connections(&self, connections: Connections) {
+        self.metrics().add(OfConnections(connections));
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -129,11 +129,13 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
         trampoline: Some("/proc/self/exe".into()),
         ..config.drivers
     };
-    let runtime = Runtime::start(store.clone(), vault.clone(), repositories.clone(), connections, options)?;
+    let runtime =
+        Runtime::start(store.clone(), vault.clone(), repositories.clone(), connections.clone(), options)?;
     announce(address, &data, key.as_ref());
 
     let state =
         api::State::new(store, vault, runtime.clone(), repositories.clone(), config.api, stop.clone());
+    state.show_connections(connections);
     let mut serving = tokio::spawn(api::serve(listener, api::router(state.clone()), state));
     // The API ends by itself only if it fails.
     let ended = tokio::select! {

@@ -85,6 +85,13 @@ async fn what_is_public_needs_no_key() {
     assert_eq!(server.ask_as("", "GET", "/metrics", Value::Null).await.status, 401);
     let metrics = server.get("/metrics").await;
     assert!(metrics.text.contains("headend_api_requests_total{"), "{metrics:?}");
+    for figure in [
+        "headend_exec_seconds_bucket{le=\"+Inf\"} 0",
+        "headend_links{state=\"up\"} 0",
+        "headend_driver_processes 0",
+    ] {
+        assert!(metrics.text.contains(figure), "{figure}: {metrics:?}");
+    }
     let open = Server::with(Options { metrics_public: true, ..Options::default() }).await;
     assert_eq!(open.ask_as("", "GET", "/metrics", Value::Null).await.status, 200);
 }

@@ -81,12 +81,18 @@ impl Server {
             Repositories::open(data.path().join("repositories"), repositories::Options::default()).unwrap();
         let connections = Connections::new(connections::Options::default());
         let runtime_options = runtime::Options { run_dir: data.path().to_owned(), ..Default::default() };
-        let runtime =
-            Runtime::start(store.clone(), vault.clone(), repositories.clone(), connections, runtime_options)
-                .unwrap();
+        let runtime = Runtime::start(
+            store.clone(),
+            vault.clone(),
+            repositories.clone(),
+            connections.clone(),
+            runtime_options,
+        )
+        .unwrap();
         let key = keys::bootstrap(store.as_ref(), None).await.unwrap().unwrap().expose();
         let stop = CancellationToken::new();
         let state = State::new(store, vault, runtime, repositories, options, stop.clone());
+        state.show_connections(connections);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(api::serve(listener, api::router(state.clone()), state.clone()));
