@@ -46,7 +46,9 @@ struct State {
 }
 
 #[derive(Default)]
-struct Ups;
+struct Ups {
+    polls: RefCell<Option<Schedule>>,
+}
 
 /// A UPS behind a Network UPS Tools server (`upsd`).
 #[driver(
@@ -56,8 +58,17 @@ struct Ups;
 impl Ups {
     #[connected]
     async fn begin(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
+        let polls = cx.every(secs(cx.settings().poll_seconds), Self::poll);
+        if let Some(earlier) = self.polls.replace(Some(polls)) {
+            earlier.cancel();
+        }
         self.poll(cx).await
+    }
+
+    /// Another name, another period: what is known may be another's.
+    #[settings_changed]
+    async fn begin_again(&self, cx: &Cx<Self>) -> Result {
+        self.begin(cx).await
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {

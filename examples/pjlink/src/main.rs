@@ -48,7 +48,9 @@ enum Power {
 }
 
 #[derive(Default)]
-struct Projector;
+struct Projector {
+    polls: RefCell<Option<Schedule>>,
+}
 
 /// Any projector or display that speaks PJLink class 1.
 #[driver(
@@ -75,7 +77,7 @@ impl Projector {
     /// Learns what never changes.
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
+        self.schedule(cx);
         let inputs = self.ask(cx, "INST", "?").await?;
         let name = self.ask(cx, "NAME", "?").await?;
         let manufacturer = self.ask(cx, "INF1", "?").await?;
@@ -87,6 +89,20 @@ impl Projector {
             status.model = Some(model);
         });
         self.poll(cx).await
+    }
+
+    /// Polls as often as the settings say, as long as the connection lives.
+    #[settings_changed]
+    fn schedule(&self, cx: &Cx<Self>) {
+        let polls = cx.is_connected().then(|| cx.every(secs(cx.settings().poll_seconds), Self::poll));
+        if let Some(earlier) = self.polls.replace(polls) {
+            earlier.cancel();
+        }
+    }
+
+    #[disconnected]
+    fn left(&self) {
+        self.polls.take().inspect(Schedule::cancel);
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
