@@ -124,7 +124,9 @@ impl Queue {
     /// The job of that key that has not ended, or a new one; sees to it that somebody works.
     fn enqueue(&self, key: Key, package: Package, place: super::mirror::Place) -> Arc<Job> {
         let mut jobs = self.shared.jobs.lock();
-        let same = jobs.waiting.iter().chain(&jobs.running).find(|job| job.key == key).cloned();
+        // A job that has ended stays among the running until its batch has.
+        let same = |job: &&Arc<Job>| job.key == key && !job.has_ended();
+        let same = jobs.waiting.iter().chain(&jobs.running).find(same).cloned();
         if let Some(job) = same {
             return job;
         }
