@@ -163,10 +163,15 @@ async fn show(Extract(state): Extract<State>, Path(id): Path<String>, query: Que
         let compiled = view.as_ref().is_some_and(|view| view.compiled);
         body.insert("compilation_status".into(), json!({super::cluster::NODE: compiled}));
     }
-    if let Some(view) = view
-        && let Ok(view) = serde_json::to_value(view)
-    {
-        body.insert("build".into(), view);
+    if let Some(view) = view {
+        // The document is written a moment after the build has failed or succeeded.
+        match &view.output {
+            Some(output) => body.insert("compilation_output".into(), output.as_str().into()),
+            None => body.remove("compilation_output"),
+        };
+        if let Ok(view) = serde_json::to_value(view) {
+            body.insert("build".into(), view);
+        }
     }
     Ok(respond(StatusCode::OK, &body))
 }
