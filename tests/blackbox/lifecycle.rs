@@ -38,8 +38,8 @@ fn a_bad_site_file_is_refused_and_a_mended_one_is_applied() {
     let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let site = folder.path().join("site.toml");
     std::fs::write(&site, "[zones.one]\nnmae = \"One\"\n").unwrap();
-    let setup =
-        Setup { config: "[site]\nfile = \"site.toml\"\n".into(), folder: Some(folder), builds: false };
+    let mut setup = Setup::new("[site]\nfile = \"site.toml\"\n");
+    setup.folder = Some(folder);
     let (status, log) = setup.clone().try_start().err().unwrap();
     assert_eq!(status.code(), Some(2), "{log}");
     assert!(log.contains("site.toml:2: unknown field `nmae`"), "{log}");

@@ -26,6 +26,8 @@ pub struct Setup {
     pub folder: Option<Arc<TempDir>>,
     /// It is to build drivers: see [`super::builds`].
     pub builds: bool,
+    /// While it, or one that is started again in its folder, may build.
+    turn: Option<Arc<Builds>>,
 }
 
 /// A daemon that runs; killed when it is dropped.
@@ -35,7 +37,6 @@ pub struct Daemon {
     pub api: Api,
     pub setup: Setup,
     child: Child,
-    _builds: Option<Builds>,
 }
 
 /// The program, without this process's `HEADEND_` variables.
@@ -65,7 +66,9 @@ impl Setup {
     pub fn try_start(mut self) -> Result<Daemon, (ExitStatus, String)> {
         let folder = self.folder.take().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         self.folder = Some(folder.clone());
-        let builds = self.builds.then(|| Builds::take(&folder.path().join("data")));
+        if self.builds && self.turn.is_none() {
+            self.turn = Some(Arc::new(Builds::take(&folder.path().join("data"))));
+        }
         let config = folder.path().join("config.toml");
         std::fs::write(&config, &self.config).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
@@ -111,7 +114,7 @@ impl Setup {
             }
         };
         let api = Api::new(&url, KEY);
-        Ok(Daemon { folder, url, api, setup: self, child, _builds: builds })
+        Ok(Daemon { folder, url, api, setup: self, child })
     }
 }
 
@@ -149,9 +152,7 @@ impl Daemon {
     pub fn again(mut self) -> Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let setup = self.setup.clone();
-        drop(self);
-        setup.start()
+        self.setup.clone().start()
     }
 
     /// SIGTERM; how it ended, and after how long.
