@@ -1,7 +1,7 @@
 //! Changes of what users configure, and what they disturb: nothing that they do not concern.
 
 use headend::model::{Driver, Module, Repository, Role, Settings, System, Zone};
-use headend::runtime::view::State;
+use headend::runtime::{ModuleView, view::State};
 use serde_json::{Value, json};
 
 use crate::peer::Echo;
@@ -174,6 +174,25 @@ async fn a_driver_is_upgraded_without_dropping_a_connection() {
     assert_eq!(world.instance("mod-3").await, innocent);
     assert_eq!(echo.connections(), 3);
     until("the old process is gone", || !std::path::Path::new(&format!("/proc/{}", before.0)).exists()).await;
+    world.runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_finishes_what_it_was_asked_before_it_moves() {
+    let echo = Echo::new().await;
+    let world = World::new().await;
+    world.device("mod-1", echo.port).await;
+    world.connected("mod-1").await;
+    let (heard, ()) = tokio::join!(world.exec("mod-1", "listen", "[]"), async {
+        world.status("mod-1", "listening", "true").await;
+        world.update::<Driver>("driver-probe", |driver| driver.commit = COMMIT_B.into()).await;
+        world.module("mod-1", "about to move", |view| view.state == State::Stopping).await;
+        echo.send.send(b"at last\n".to_vec()).unwrap();
+    });
+    assert_eq!(heard, Ok(json!("at last")));
+    let moved = |view: &ModuleView| view.state == State::Running && view.commit.as_deref() == Some(COMMIT_B);
+    world.module("mod-1", "upgraded", moved).await;
+    assert_eq!(echo.connections(), 1);
     world.runtime.shutdown().await;
 }
 

@@ -73,8 +73,7 @@ async fn a_killed_process_is_told_of_at_once_and_comes_back_with_its_modules() {
     let other = world.instance("mod-other").await;
 
     let (called, ()) = tokio::join!(world.exec("mod-1", "never", "[]"), async {
-        until("the call is in flight", || world.runtime.metrics().execs_done >= 2).await;
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        world.status("mod-1", "stuck", "true").await;
         kill(before.0);
     });
     let error = called.unwrap_err();

@@ -1,7 +1,6 @@
 //! Status values, subscriptions, logs and device bytes as they flow.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use headend::model::Module;
 use headend::runtime::subscriptions::Sink;
@@ -118,8 +117,10 @@ async fn connected_is_the_truth() {
     echo.send.send(Vec::new()).unwrap();
     until("it was reconnected", || echo.connections() == 2).await;
     world.status("mod-1", "connected", "true").await;
-    let links = world.exec("mod-1", "links", "[]").await.unwrap();
-    assert_eq!(links, json!(["up 1", "down closed", "up 2"]));
+    crate::world::until_async("the module was told", async || {
+        world.exec("mod-1", "links", "[]").await == Ok(json!(["up 1", "down closed", "up 2"]))
+    })
+    .await;
 
     // A port where nobody listens.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -190,9 +191,8 @@ async fn what_a_device_says_while_its_driver_restarts_is_kept() {
     world.exec("mod-1", "panic", "[]").await.unwrap_err();
     world.module("mod-1", "failed", |view| view.state == State::Failed).await;
     echo.send.send(b"meanwhile;".to_vec()).unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
     world.running("mod-1").await;
-    assert_eq!(received().await, json!("meanwhile;"));
+    crate::world::until_async("it is there", async || received().await == json!("meanwhile;")).await;
     assert_eq!(echo.connections(), 1);
     world.runtime.shutdown().await;
 }

@@ -132,6 +132,12 @@ impl Pending {
         table.requests.values().map(|request| request.module).filter(|module| *module != 0).collect()
     }
 
+    /// Whether this module works on a request.
+    pub(crate) fn is_busy(&self, module: u32) -> bool {
+        let table = self.table.lock();
+        table.requests.values().any(|request| request.module == module && request.purpose == Purpose::Work)
+    }
+
     /// Answers everything, and refuses whatever comes later.
     pub(crate) fn close(&self, why: &Arc<str>) {
         let requests = {

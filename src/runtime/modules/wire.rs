@@ -99,6 +99,11 @@ impl Wire {
         self.0.lock().open = true;
     }
 
+    /// The module takes no more calls. What its device says still reaches it.
+    pub(crate) fn shut(&self) {
+        self.0.lock().open = false;
+    }
+
     /// Takes the module out of its process, if that is the one at the end of this channel.
     pub(crate) fn leave_channel(&self, channel: &Channel) -> bool {
         let mut state = self.0.lock();

@@ -16,10 +16,13 @@ use super::timers::Wake;
 use super::wanted::{Desired, Wanted};
 use super::{Event, Reconciler};
 use crate::runtime::directory::Id;
-use crate::runtime::host::channel::write_json;
+use crate::runtime::host::channel::{Channel, write_json};
 use crate::runtime::host::pending::Outcome;
 use crate::runtime::status;
 use crate::runtime::view::{self, State};
+
+/// How often is looked whether a module that moves has finished what it was asked.
+const FINISHING: Duration = Duration::from_millis(5);
 
 impl Reconciler {
     /// Looks at what a module should be and does the next step. Safe to call at any time.
@@ -127,30 +130,46 @@ impl Reconciler {
         }
     }
 
-    /// Tells a module to stop. `moving`: it runs again in a moment.
+    /// Tells a module to stop. `moving`: it runs again in a moment, and first finishes what it was asked.
     fn stop(&mut self, id: &Id, at: Seat, moving: bool) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.entry.wire.leave();
         slot.phase = Phase::Stopping { at: at.clone() };
+        slot.entry.wire.shut();
         slot.entry.publish(|life| {
             life.state = State::Stopping;
             life.coming = moving;
             life.next_attempt = None;
         });
         let Some(lane) = self.lanes.get(&at.lane) else { return };
+        let (channel, entry) = (lane.process.channel.clone(), slot.entry.clone());
         let Seat { process, handle, .. } = at;
         let (shared, module) = (self.shared.clone(), id.clone());
         let limit = Duration::from_millis(self.shared.options.stop_grace_ms);
-        lane.process.channel.request(
-            Kind::Stop,
-            handle,
-            limit,
-            |_| {},
-            move |outcome| {
-                let late = matches!(outcome, Outcome::Late);
-                shared.tell(Event::Stopped { module, process, handle, late });
-            },
-        );
+        let begun = Instant::now();
+        let busy =
+            move |channel: &Channel| moving && channel.pending.is_busy(handle) && begun.elapsed() < limit;
+        let send = move |channel: &Channel| {
+            entry.wire.leave_channel(channel);
+            channel.request(
+                Kind::Stop,
+                handle,
+                limit,
+                |_| {},
+                move |outcome| {
+                    let late = matches!(outcome, Outcome::Late);
+                    shared.tell(Event::Stopped { module, process, handle, late });
+                },
+            );
+        };
+        if !busy(&channel) {
+            return send(&channel);
+        }
+        tokio::spawn(async move {
+            while busy(&channel) {
+                tokio::time::sleep(FINISHING).await;
+            }
+            send(&channel);
+        });
     }
 
     /// It should run and cannot yet.
