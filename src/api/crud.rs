@@ -32,6 +32,11 @@ pub(crate) trait Managed: Resource {
         false
     }
 
+    /// A text that whatever it clashes with holds too.
+    fn telltale(&self) -> &str {
+        ""
+    }
+
     /// What lists are sorted by, before the id.
     fn order(&self) -> (&str, &str);
 
@@ -174,7 +179,8 @@ async fn unique<R: Managed>(draft: &mut Draft, value: &R) -> Result<Vec<Failure>
     if R::UNIQUE.is_empty() {
         return Ok(Vec::new());
     }
-    let twins = draft.all::<R>(|other| other.id() != value.id() && other.clashes(value)).await?;
+    let clashes = |other: &R| other.id() != value.id() && other.clashes(value);
+    let twins = draft.holding::<R>(value.telltale(), clashes).await?;
     Ok(if twins.is_empty() { Vec::new() } else { vec![Failure::new(R::UNIQUE, model::UNIQUE)] })
 }
 

@@ -9,6 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value;
+
 use super::{
     State,
     error::{Error, Result},
@@ -84,8 +86,23 @@ impl Draft {
 
     /// All resources of a kind for which `keep` holds, as they will be.
     pub(crate) async fn all<R: Resource>(&mut self, keep: impl Fn(&R) -> bool) -> Result<Vec<R>> {
+        self.holding("", keep).await
+    }
+
+    /// The same, of those that hold this text somewhere as a JSON string: a look at a document is much cheaper
+    /// than reading it, and a site has thousands.
+    pub(crate) async fn holding<R: Resource>(
+        &mut self,
+        text: &str,
+        keep: impl Fn(&R) -> bool,
+    ) -> Result<Vec<R>> {
+        let needle = if text.is_empty() { String::new() } else { Value::from(text).to_string() };
         let mut found = Vec::new();
         for document in self.documents(R::KIND).await? {
+            if !document.body.contains(&needle) && !self.writes.contains_key(&(R::KIND, document.id.clone()))
+            {
+                continue;
+            }
             let value: R = match self.writes.get(&(R::KIND, document.id.clone())) {
                 Some(Some(body)) => parse(R::KIND, &document.id, body)?,
                 Some(None) => continue,

@@ -104,6 +104,10 @@ impl Managed for ApiKey {
         self.name == other.name
     }
 
+    fn telltale(&self) -> &str {
+        &self.name
+    }
+
     fn searched(&self) -> Vec<&str> {
         vec![&self.name, &self.description, &self.id]
     }

@@ -273,7 +273,8 @@ async fn write(
     let (name, description, given, details) = (&name, &description, &given, &details);
     let (metadata, _) = draft::write(state, Lock::Exclusive, |mut draft| async move {
         require_parent(&mut draft, caller, parent).await?;
-        let mut found = draft.all::<Metadata>(|item| item.parent_id == parent && item.name == *name).await?;
+        let mut found =
+            draft.holding::<Metadata>(parent, |item| item.parent_id == parent && item.name == *name).await?;
         let mut metadata = found.pop().unwrap_or_else(|| Metadata {
             id: model::id::new(Metadata::PREFIX),
             parent_id: parent.to_owned(),
@@ -339,7 +340,7 @@ async fn rename(
     }
     let (id, caller) = (&id, &caller);
     let (metadata, _) = draft::write(&state, Lock::Exclusive, |mut draft| async move {
-        let mut found = draft.all::<Metadata>(|item| item.parent_id == *id).await?;
+        let mut found = draft.holding::<Metadata>(id, |item| item.parent_id == *id).await?;
         let twin = from != to && found.iter().any(|item| item.name == to);
         found.retain(|item| item.name == from);
         let mut metadata =
@@ -367,7 +368,7 @@ async fn destroy(
     let name = query.require("name")?;
     let id = &id;
     draft::write(&state, Lock::Exclusive, |mut draft| async move {
-        let found = draft.all::<Metadata>(|item| item.parent_id == *id && item.name == name).await?;
+        let found = draft.holding::<Metadata>(id, |item| item.parent_id == *id && item.name == name).await?;
         if found.is_empty() {
             return Err(Error::NotFound(format!("{id} has no metadata {name}")));
         }

@@ -136,7 +136,8 @@ pub(super) async fn remove_all(draft: &mut Draft, gone: &[Module]) -> Result<()>
     }
     super::settings::remove_of(draft, &ids).await?;
     let has_one = |system: &System| system.modules.iter().any(|id| set.contains(id.as_str()));
-    for mut system in draft.all::<System>(has_one).await? {
+    let only = if let [id] = ids.as_slice() { id } else { "" };
+    for mut system in draft.holding::<System>(only, has_one).await? {
         system.modules.retain(|id| !set.contains(id.as_str()));
         systems::bump(&mut system);
         draft.put(&system)?;

@@ -72,6 +72,10 @@ impl Managed for Repository {
         self.repo_type == other.repo_type && self.folder_name == other.folder_name
     }
 
+    fn telltale(&self) -> &str {
+        &self.folder_name
+    }
+
     fn searched(&self) -> Vec<&str> {
         vec![&self.name, &self.folder_name, &self.uri, &self.description, &self.branch, &self.id]
     }

@@ -77,6 +77,10 @@ impl Managed for Settings {
         self.parent_id == other.parent_id && self.encryption_level == other.encryption_level
     }
 
+    fn telltale(&self) -> &str {
+        &self.parent_id
+    }
+
     fn searched(&self) -> Vec<&str> {
         self.keys.iter().map(String::as_str).chain([self.id.as_str()]).collect()
     }
@@ -138,7 +142,9 @@ pub(super) fn wire(state: &State, caller: &Caller, settings: &Settings) -> Resul
 /// Deletes the settings of these parents.
 pub(super) async fn remove_of(draft: &mut Draft, parents: &[&str]) -> Result<()> {
     let parents: std::collections::HashSet<&str> = parents.iter().copied().collect();
-    for settings in draft.all::<Settings>(|settings| parents.contains(settings.parent_id.as_str())).await? {
+    let only = if parents.len() == 1 { parents.iter().next().copied().unwrap_or_default() } else { "" };
+    let of_them = |settings: &Settings| parents.contains(settings.parent_id.as_str());
+    for settings in draft.holding::<Settings>(only, of_them).await? {
         draft.delete::<Settings>(&settings.id);
     }
     Ok(())
@@ -148,6 +154,10 @@ pub(super) async fn remove_of(draft: &mut Draft, parents: &[&str]) -> Result<()>
 pub(super) async fn of(state: &State, parents: &[String]) -> Result<Vec<Settings>> {
     let mut found = Vec::new();
     for document in state.store().list(Kind::Settings).await? {
+        // Ids need no escapes in JSON.
+        if !parents.iter().any(|parent| document.body.contains(parent.as_str())) {
+            continue;
+        }
         let settings: Settings = typed::decode(&document)?;
         if parents.contains(&settings.parent_id) {
             found.push(settings);

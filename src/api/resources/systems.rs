@@ -94,6 +94,10 @@ impl Managed for System {
         self.name.trim() == other.name.trim()
     }
 
+    fn telltale(&self) -> &str {
+        &self.name
+    }
+
     fn searched(&self) -> Vec<&str> {
         let optional = [&self.display_name, &self.code, &self.r#type, &self.email];
         let mut fields = vec![self.name.as_str(), &self.description, &self.id];
@@ -309,7 +313,7 @@ async fn remove_module(
             }
             bump(&mut system);
             draft.put(&system)?;
-            if draft.all::<System>(|other| other.modules.contains(module)).await?.is_empty() {
+            if draft.holding::<System>(module, |other| other.modules.contains(module)).await?.is_empty() {
                 modules::remove_all(&mut draft, &[gone]).await?;
             }
         }

@@ -100,6 +100,10 @@ impl Managed for Zone {
         self.name.trim() == other.name.trim()
     }
 
+    fn telltale(&self) -> &str {
+        &self.name
+    }
+
     fn searched(&self) -> Vec<&str> {
         let optional = [&self.display_name, &self.code, &self.r#type, &self.location];
         let mut fields = vec![self.name.as_str(), &self.description, &self.id];
