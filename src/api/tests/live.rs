@@ -14,10 +14,12 @@ pub(super) struct Live {
     _work: tempfile::TempDir,
 }
 
-fn python() -> PathBuf {
+/// The interpreter of the driver. Without it these tests are left out, but not under CI.
+fn python() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join("python3")).find(|path| path.is_file());
-    found.expect("python3, which the tests' driver is written in")
+    assert!(found.is_some() || std::env::var("CI").as_deref() != Ok("true"), "python3 is missing");
+    found
 }
 
 fn function(name: &str, params: &[&str], security: &str) -> Value {
@@ -58,7 +60,11 @@ fn repository(path: &std::path::Path) -> String {
 }
 
 impl Live {
-    pub(super) async fn start(server: Server) -> Live {
+    pub(super) async fn start(server: Server) -> Option<Live> {
+        let Some(python) = python() else {
+            eprintln!("not tested: python3 is missing");
+            return None;
+        };
         let work = tempfile::tempdir().unwrap();
         let commit = repository(work.path());
         let uri = format!("file://{}", work.path().display());
@@ -67,7 +73,7 @@ impl Live {
         let place = server.data().join("repositories/artifacts").join(&repository).join(&commit).join("desk");
         fs::create_dir_all(&place).unwrap();
         let program = place.join("driver");
-        fs::write(&program, format!("#!{}\n{}", python().display(), include_str!("driver.py"))).unwrap();
+        fs::write(&program, format!("#!{}\n{}", python.display(), include_str!("driver.py"))).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(place.join("manifest.json"), manifest().to_string()).unwrap();
         let body = json!({
@@ -86,7 +92,7 @@ impl Live {
         for module in &live.modules {
             live.reaches(module, "running").await;
         }
-        live
+        Some(live)
     }
 
     /// Waits until a module is in a state.

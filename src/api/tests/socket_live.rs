@@ -19,7 +19,7 @@ fn exec(id: i64, system: &str, name: &str, args: Value) -> Value {
 
 #[tokio::test]
 async fn a_bound_variable_tells_its_value_and_every_change() {
-    let live = Live::start(Server::start().await).await;
+    let Some(live) = Live::start(Server::start().await).await else { return };
     let mut socket = Socket::open(&live.server, &live.server.key).await;
     socket.say(frame(1, "bind", &live.system, "Desk", "height")).await;
     let meta = json!({"sys": live.system, "mod": "Desk", "index": 1, "name": "height"});
@@ -54,7 +54,11 @@ async fn a_bound_variable_tells_its_value_and_every_change() {
 
 #[tokio::test]
 async fn many_calls_at_once_are_each_answered() {
-    let live = Live::start(Server::with(Options { socket_in_flight: 64, ..Options::default() }).await).await;
+    let Some(live) =
+        Live::start(Server::with(Options { socket_in_flight: 64, ..Options::default() }).await).await
+    else {
+        return;
+    };
     let mut socket = Socket::open(&live.server, &live.server.key).await;
     const CALLS: i64 = 2_000;
     for id in 0..CALLS {
@@ -74,7 +78,7 @@ async fn many_calls_at_once_are_each_answered() {
 
 #[tokio::test]
 async fn a_slow_reader_gets_the_newest_value_and_not_all_of_them() {
-    let live = Live::start(Server::start().await).await;
+    let Some(live) = Live::start(Server::start().await).await else { return };
     let mut socket = Socket::open(&live.server, &live.server.key).await;
     socket.say(frame(1, "bind", &live.system, "Desk", "tick")).await;
     assert_eq!(socket.hear().await["type"], "success");
@@ -92,7 +96,7 @@ async fn a_slow_reader_gets_the_newest_value_and_not_all_of_them() {
 
 #[tokio::test]
 async fn a_binding_follows_the_place_and_not_the_module() {
-    let live = Live::start(Server::start().await).await;
+    let Some(live) = Live::start(Server::start().await).await else { return };
     let [first, second] = &live.modules;
     for (place, name) in [("Desk_1", "one"), ("Desk_2", "two")] {
         live.server
@@ -117,7 +121,7 @@ async fn a_binding_follows_the_place_and_not_the_module() {
 
 #[tokio::test]
 async fn a_log_is_followed_until_it_is_ignored() {
-    let live = Live::start(Server::start().await).await;
+    let Some(live) = Live::start(Server::start().await).await else { return };
     let mut socket = Socket::open(&live.server, &live.server.key).await;
     let module = &live.modules[0];
     for id in [1, 2] {
@@ -151,7 +155,11 @@ async fn a_log_is_followed_until_it_is_ignored() {
 
 #[tokio::test]
 async fn failures_have_their_codes() {
-    let live = Live::start(Server::with(Options { exec_timeout_ms: 400, ..Options::default() }).await).await;
+    let Some(live) =
+        Live::start(Server::with(Options { exec_timeout_ms: 400, ..Options::default() }).await).await
+    else {
+        return;
+    };
     let user = live.server.new_key("user", &["public"]).await;
     let mut socket = Socket::open(&live.server, &user).await;
     for (id, name, code, status) in
@@ -183,7 +191,7 @@ async fn failures_have_their_codes() {
 
 #[tokio::test]
 async fn a_call_in_flight_ends_when_its_module_stops() {
-    let live = Live::start(Server::start().await).await;
+    let Some(live) = Live::start(Server::start().await).await else { return };
     let mut socket = Socket::open(&live.server, &live.server.key).await;
     socket.say(exec(1, &live.system, "never", json!([]))).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -199,7 +207,7 @@ async fn a_call_in_flight_ends_when_its_module_stops() {
 
 #[tokio::test]
 async fn status_and_functions_are_shown() {
-    let live = Live::start(Server::start().await).await;
+    let Some(live) = Live::start(Server::start().await).await else { return };
     let path = |rest: &str| format!("/systems/{}/{rest}", live.system);
     let set = live.server.ask("POST", &path("Desk_1/set"), json!(["who", {"a": [1]}])).await;
     assert_eq!((set.status, set.json()), (200, json!({"a": [1]})));
