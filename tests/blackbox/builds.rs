@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Daemon, Setup, device::Device, drivers, within};
+use crate::support::{Daemon, Setup, device::Device, drivers, until, within};
 
 const BUILD: std::time::Duration = std::time::Duration::from_secs(420);
 
@@ -29,11 +29,12 @@ async fn a_commit_that_does_not_compile_leaves_what_runs_and_the_next_that_does_
     })
     .await;
     assert!(said.contains("started_typo") && said.contains("main.rs"), "{said}");
-    let shown = daemon.api.get(&format!("/drivers/{driver}")).await;
-    assert!(
-        shown["compilation_output"].as_str().is_some_and(|text| text.contains("started_typo")),
-        "{shown}"
-    );
+    let path = format!("/drivers/{driver}");
+    until("the driver shows what the compiler said", async || {
+        let shown = daemon.api.get(&path).await;
+        shown["compilation_output"].as_str()?.contains("started_typo").then_some(())
+    })
+    .await;
     assert_eq!(daemon.api.exec(&module, "echo", json!(["still here"])).await.json(), json!("still here"));
 
     let mended = source.replace("/// Never gives the thread back.", "/// Says what it is.\n    #[function]\n    fn version(&self) -> u32 {\n        2\n    }\n\n    /// Never gives the thread back.");
@@ -45,7 +46,10 @@ async fn a_commit_that_does_not_compile_leaves_what_runs_and_the_next_that_does_
         (answer.status == 200 && answer.json() == json!(2)).then_some(())
     })
     .await;
-    assert!(daemon.api.get(&format!("/drivers/{driver}")).await["compilation_output"].is_null());
+    until("the driver shows no complaint", async || {
+        daemon.api.get(&path).await["compilation_output"].is_null().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
