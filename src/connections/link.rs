@@ -5,7 +5,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// Told once what became of a transmit: `Ok` when the operating system has taken all of its bytes.
-/// Called on the transmitting thread or on the link's task: must not block.
+/// Called on the transmitting thread or on the link's task, so that two transmits' receipts may come in another order than
+/// their bytes, which never do. Must not block.
 pub type Receipt = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 /// Cheap to clone; the link is closed with its last clone. Every call but `close` returns at once.

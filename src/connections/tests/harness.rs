@@ -192,8 +192,6 @@ pub(super) struct Answers {
     pub(super) ok: usize,
     pub(super) errors: Vec<Error>,
     pub(super) unanswered: usize,
-    /// Numbers of the receipts answered `Ok`, in the order of the answers.
-    pub(super) order: Vec<usize>,
 }
 
 struct Guard(Receipts, bool);
@@ -209,21 +207,14 @@ impl Drop for Guard {
 
 impl Receipts {
     pub(super) fn make(&self) -> Option<Receipt> {
-        let number = {
-            let mut answers = self.0.0.lock();
-            answers.given_out += 1;
-            answers.given_out
-        };
+        self.0.0.lock().given_out += 1;
         let mut guard = Guard(self.clone(), false);
         Some(Box::new(move |outcome| {
             guard.1 = true;
             {
                 let mut answers = guard.0.0.0.lock();
                 match outcome {
-                    Ok(()) => {
-                        answers.ok += 1;
-                        answers.order.push(number);
-                    }
+                    Ok(()) => answers.ok += 1,
                     Err(error) => answers.errors.push(error),
                 }
             }
