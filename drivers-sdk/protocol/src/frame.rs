@@ -16,7 +16,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::MAX_PAYLOAD;
+use crate::{MAX_PAYLOAD, feature};
 
 /// Bytes in a header.
 pub const HEADER: usize = 16;
@@ -87,6 +87,29 @@ pub enum Kind {
     Transmit = 35,
     /// Driver: drop a connection and make another; [`message::Disconnect`](crate::message::Disconnect) (binary).
     Disconnect = 36,
+    /// Driver, feature [`SEND`](feature::SEND): as [`Kind::Transmit`], and says for which call and in what form;
+    /// [`message::Send`](crate::message::Send) (binary). Answered like `Transmit`.
+    Send = 37,
+    /// Daemon, feature [`SEND`](feature::SEND): a WebSocket's text message; UTF-8. Everything else is as for
+    /// [`Kind::Received`].
+    ReceivedText = 38,
+    /// Driver, feature [`STARTTLS`](feature::STARTTLS): go on in TLS; [`message::StartTls`](crate::message::StartTls)
+    /// (binary). Answered by `Done` when the handshake is over, or `Failed`.
+    StartTls = 39,
+    /// Driver, feature [`HTTP`](feature::HTTP): an HTTP request; [`message::Headed`](crate::message::Headed) with a
+    /// [`message::HttpRequest`](crate::message::HttpRequest) and the body. Answered by `Done` with a
+    /// [`message::HttpResponse`](crate::message::HttpResponse) and the body, or `Failed`.
+    Http = 40,
+    /// Driver, feature [`SSH`](feature::SSH): run a command; [`message::SshExec`](crate::message::SshExec). Answered by
+    /// `Done` with a [`message::SshOutput`](crate::message::SshOutput) and what it wrote, or `Failed`.
+    SshExec = 41,
+    /// Driver, feature [`TURNS`](feature::TURNS): the module wants its turn on a connection that it shares. Answered by
+    /// `Done` when it has it, or `Failed`.
+    Acquire = 42,
+    /// Driver, feature [`TURNS`](feature::TURNS): the module gives its turn back, or does not wait for it any more.
+    Release = 43,
+    /// Driver, feature [`AUTH`](feature::AUTH): as [`Kind::Disconnect`], because the device refused the login.
+    LoginFailed = 44,
 
     /// Daemon: call a function; [`message::Call`](crate::message::Call).
     /// Answered by [`Kind::Done`] with the JSON result, or [`Kind::Failed`].
@@ -252,6 +275,21 @@ impl Decoder {
             return Err(Error::TooLarge { length, limit: self.limit, kind, module });
         }
         Ok(rest.get(..length).map(|payload| (Header { kind, module, correlation }, payload)))
+    }
+}
+
+impl Kind {
+    /// The feature that both sides must have named before a frame of this kind is sent.
+    pub fn feature(self) -> Option<&'static str> {
+        match self {
+            Kind::Send | Kind::ReceivedText => Some(feature::SEND),
+            Kind::StartTls => Some(feature::STARTTLS),
+            Kind::Http => Some(feature::HTTP),
+            Kind::SshExec => Some(feature::SSH),
+            Kind::Acquire | Kind::Release => Some(feature::TURNS),
+            Kind::LoginFailed => Some(feature::AUTH),
+            _ => None,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! JSON for structured messages and raw bytes for what goes over the wire.
 //!
 //! - [`frame`]: the header, the kinds, and the [`frame::Decoder`].
+//! - [`feature`]: the names of what not every peer knows.
 //! - [`message`]: the JSON payloads, and the [`binary`](message::binary) ones.
 //! - [`manifest`]: what a driver declares about itself, printed by `DRIVER --manifest`.
 //!
@@ -16,6 +17,7 @@
 //! I/O. It is versioned apart from the daemon and the SDK: what a released version says stays valid.
 #![forbid(unsafe_code)]
 
+pub mod feature;
 pub mod frame;
 pub mod manifest;
 pub mod message;

@@ -1,4 +1,5 @@
-//! The payloads of frames. All are JSON but those of [`binary`], which a busy driver sends by the thousand.
+//! The payloads of frames. All are JSON but those of [`binary`], which a busy driver sends by the thousand, and those of
+//! [`exchange`], which are JSON with bytes behind it.
 //!
 //! Fields that a version does not know are ignored and optional ones that are absent take their default, so either
 //! side may be newer than the other. JSON that only passes through (arguments, results, status values) stays raw text.
@@ -10,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub mod binary;
+pub mod exchange;
 
-pub use binary::{Disconnect, Level, Log, Status, Transmit};
+pub use binary::{Disconnect, Form, Level, Log, Send, StartTls, Status, Transmit};
+pub use exchange::{Headed, HttpRequest, HttpResponse, SshExec, SshOutput};
 
 /// Opens the channel: what the daemon speaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,11 +84,18 @@ pub struct Settings {
 }
 
 /// The link is up. A make-break link counts as up while the device can be reached when needed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkUp {
     /// Counts the connections of this module since the daemon started, from 1. [`Transmit`] and [`Disconnect`] name
     /// it, so that what was meant for a connection that is gone never reaches the next one.
     pub connection: u64,
+    /// The link has messages (UDP, WebSocket), not a stream of bytes: each [`Received`](crate::Kind::Received) is exactly
+    /// one, which may be empty, and each [`Transmit`] or [`Send`] becomes one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub messages: bool,
+    /// The connection is shared with other modules: take a turn before asking the device for something.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub turns: bool,
 }
 
 /// The link is down; commands in flight have failed.

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use drivers_sdk_protocol::frame::{self, HEADER};
-use drivers_sdk_protocol::message::{Disconnect, Level, Log, Status, Transmit};
+use drivers_sdk_protocol::message::{Disconnect, Form, Headed, Level, Log, Send, StartTls, Status, Transmit};
 use drivers_sdk_protocol::{Decoder, Error, Frame, Kind, MAX_PAYLOAD};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -143,6 +143,29 @@ proptest! {
     }
 
     #[test]
+    fn send_and_start_tls_survive(connection in any::<u64>(), call in any::<u32>(), bytes in vec(any::<u8>(), 0..200), text in ".{0,50}") {
+        for sent in [
+            Send { connection, call, form: Form::Bytes, bytes: &bytes },
+            Send { connection, call, form: Form::Text, bytes: text.as_bytes() },
+        ] {
+            let mut out = BytesMut::new();
+            sent.write(&mut out);
+            prop_assert_eq!(Send::read(&out), Some(sent));
+        }
+        let mut out = BytesMut::new();
+        StartTls { connection }.write(&mut out);
+        prop_assert_eq!(StartTls::read(&out), Some(StartTls { connection }));
+    }
+
+    #[test]
+    fn a_head_and_its_body_survive(head in vec(any::<u8>(), 0..100), body in vec(any::<u8>(), 0..200)) {
+        let headed = Headed { head: &head, body: &body };
+        let mut out = BytesMut::new();
+        headed.write(&mut out);
+        prop_assert_eq!(Headed::read(&out), Some(headed));
+    }
+
+    #[test]
     fn garbage_payloads_never_panic(payload in vec(any::<u8>(), 0..300)) {
         if let Some(status) = Status::read(&payload) {
             prop_assert_eq!(2 + status.key.len() + status.value.len(), payload.len());
@@ -152,6 +175,13 @@ proptest! {
         }
         prop_assert_eq!(Transmit::read(&payload).is_some(), payload.len() >= 8);
         prop_assert!(Disconnect::read(&payload).is_none() || payload.len() >= 8);
+        prop_assert_eq!(StartTls::read(&payload).is_some(), payload.len() == 8);
+        if let Some(send) = Send::read(&payload) {
+            prop_assert_eq!(13 + send.bytes.len(), payload.len());
+        }
+        if let Some(headed) = Headed::read(&payload) {
+            prop_assert_eq!(4 + headed.head.len() + headed.body.len(), payload.len());
+        }
     }
 }
 
@@ -199,6 +229,14 @@ fn malformed_binary_payloads_are_refused() {
     assert_eq!(Log::read(b"\xc8x").map(|log| log.level), Some(Level::Fatal), "a level from the future");
     assert_eq!(Transmit::read(b"1234567"), None);
     assert_eq!(Disconnect::read(b"12345678\xff"), None);
+    assert_eq!(Send::read(b"12345678123"), None);
+    assert_eq!(Send::read(b"123456781234"), None, "no form");
+    assert_eq!(Send::read(b"123456781234\x02x"), None, "a form from the future");
+    assert_eq!(Send::read(b"123456781234\x01\xff"), None, "text that is not UTF-8");
+    assert_eq!(Send::read(b"123456781234\x00\xff").map(|send| send.bytes), Some(&b"\xff"[..]));
+    assert_eq!(StartTls::read(b"1234567"), None);
+    assert_eq!(Headed::read(b"\x05\0\0\0{}"), None, "a head longer than the payload");
+    assert_eq!(Headed::read(b"\x02\0\0"), None);
 }
 
 #[test]
@@ -207,5 +245,5 @@ fn numbers_of_kinds_are_unique_and_found_again() {
         assert_eq!(Kind::from_number(*kind as u16), Some(*kind));
     }
     assert_eq!(Kind::from_number(0), None);
-    assert_eq!(Kind::ALL.len(), 28);
+    assert_eq!(Kind::ALL.len(), 36);
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use drivers_sdk_protocol::message::code;
-use drivers_sdk_protocol::{Decoder, Kind, MAX_PAYLOAD};
+use drivers_sdk_protocol::{Decoder, Kind, MAX_PAYLOAD, feature};
 
 const DOCUMENT: &str = include_str!("../../../docs/driver-protocol.md");
 
@@ -21,6 +21,25 @@ fn the_table_of_kinds_is_complete() {
         .collect();
     let known: Vec<(u16, String)> =
         Kind::ALL.iter().map(|kind| (*kind as u16, format!("{kind:?}"))).collect();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn the_table_of_features_is_complete() {
+    let documented: Vec<(&str, String)> = rows()
+        .skip_while(|cells| cells[0] != "feature")
+        .map(|cells| (cells[0], cells[1].to_owned()))
+        .skip(2)
+        .take(feature::ALL.len())
+        .map(|(name, kinds)| (name.trim_matches('`'), kinds))
+        .collect();
+    let known: Vec<(&str, String)> = feature::ALL
+        .iter()
+        .map(|feature| {
+            let kinds = Kind::ALL.iter().filter(|kind| kind.feature() == Some(feature));
+            (*feature, kinds.map(|kind| format!("`{kind:?}`")).collect::<Vec<_>>().join(", "))
+        })
+        .collect();
     assert_eq!(documented, known);
 }
 

@@ -19,14 +19,16 @@ fn unknown_fields_are_ignored() {
     let hello: Hello = read(json!({"versions": [1, 3], "colour": "red", "features": ["x"]})).unwrap();
     assert_eq!(hello, Hello { versions: (1, 3), features: vec!["x".into()], daemon: String::new() });
     let up: LinkUp = read(json!({"connection": 4, "via": {"gateway": 1}})).unwrap();
-    assert_eq!(up, LinkUp { connection: 4 });
+    assert_eq!(up, LinkUp { connection: 4, ..LinkUp::default() });
+    let up: LinkUp = read(json!({"connection": 5, "messages": true, "turns": true})).unwrap();
+    assert_eq!(up, LinkUp { connection: 5, messages: true, turns: true });
     let start: Start = read(json!({
         "id": "mod-1", "name": "Display", "settings": {"a": 1}, "future": [1, 2],
         "system": {"id": "sys-1", "capacity": 8}, "link": {"connection": 2, "speed": 9600}
     }))
     .unwrap();
     assert_eq!(start.system.unwrap(), System { id: "sys-1".into(), ..System::default() });
-    assert_eq!(start.link, Some(LinkUp { connection: 2 }));
+    assert_eq!(start.link, Some(LinkUp { connection: 2, ..LinkUp::default() }));
     let call: Call<'_> = from_str(r#"{"trace":"abc","function":"power","args":[true]}"#).unwrap();
     assert_eq!((call.function.as_ref(), call.args.get(), call.user), ("power", "[true]", None));
 }
@@ -49,6 +51,12 @@ fn absent_fields_take_their_default() {
         read(json!({"manifest": 1, "name": "N", "module": "M", "kind": "logic"})).unwrap();
     assert_eq!(manifest.kind, manifest::Kind::Logic);
     assert!(!manifest.emulator && manifest.functions.is_empty() && manifest.settings.is_null());
+    let request: HttpRequest = read(json!({"method": "GET", "url": "/"})).unwrap();
+    assert_eq!((request.headers, request.timeout_ms), (vec![], None));
+    let response: HttpResponse = read(json!({"status": 204})).unwrap();
+    assert_eq!(response, HttpResponse { status: 204, headers: vec![] });
+    assert_eq!(read::<SshExec>(json!({"command": "uptime"})).unwrap().timeout_ms, None);
+    assert_eq!(read::<SshOutput>(json!({"stdout": 0})).unwrap(), SshOutput::default());
     let function: manifest::Function = read(json!({"name": "f"})).unwrap();
     assert_eq!(function.security, manifest::Security::Public);
 }
@@ -101,6 +109,21 @@ fn what_is_written_is_read_again() {
     let plain =
         to_string(&Failure { code: "device".into(), message: "m".into(), ..Failure::default() }).unwrap();
     assert_eq!(plain, r#"{"code":"device","message":"m"}"#, "what has its default is left out");
+
+    let up = to_string(&LinkUp { connection: 3, ..LinkUp::default() }).unwrap();
+    assert_eq!(up, r#"{"connection":3}"#, "what an older driver was told");
+
+    let request = HttpRequest {
+        method: "POST".into(),
+        url: "/power".into(),
+        headers: vec![("x-a".into(), "1".into()), ("x-a".into(), "2".into())],
+        timeout_ms: Some(500),
+    };
+    let text = to_string(&request).unwrap();
+    assert!(text.contains(r#"[["x-a","1"],["x-a","2"]]"#), "repeated headers keep their order: {text}");
+    assert_eq!(from_str::<HttpRequest>(&text).unwrap(), request);
+    let output = SshOutput { status: None, signal: Some("TERM".into()), stdout: 7 };
+    assert_eq!(from_str::<SshOutput>(&to_string(&output).unwrap()).unwrap(), output);
 
     let status = StatusOf { system: None, module: "Display".into(), index: 1, key: "power".into() };
     assert_eq!(from_str::<StatusOf>(&to_string(&status).unwrap()).unwrap(), status);

@@ -155,7 +155,7 @@ impl<D: Driver> Process<D> {
             Kind::Cancel => instance.cancel(correlation),
             Kind::Received => instance.received(payload, correlation),
             Kind::LinkUp => {
-                if let Some(LinkUp { connection }) = read(&instance.core, payload) {
+                if let Some(LinkUp { connection, .. }) = read(&instance.core, payload) {
                     instance.link_up(connection);
                 }
             }

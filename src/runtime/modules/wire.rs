@@ -80,7 +80,7 @@ impl Wire {
     /// Puts the module in a process: `start` sends `Start` with the link as it is, then what was held follows.
     pub(crate) fn settle(&self, place: Place, start: impl FnOnce(Option<LinkUp>)) {
         let mut state = self.0.lock();
-        start(state.up.then_some(LinkUp { connection: state.connection }));
+        start(state.up.then_some(LinkUp { connection: state.connection, ..LinkUp::default() }));
         if let Some(last) = state.last.as_ref().filter(|last| !state.up && last.reason().is_some()) {
             place.tell_down(last);
         }
@@ -267,7 +267,7 @@ impl connections::Sink for ToModule {
         state.last = Some(next.clone());
         if let Some(place) = &state.place {
             if news == Some(true) {
-                let up = LinkUp { connection: state.connection };
+                let up = LinkUp { connection: state.connection, ..LinkUp::default() };
                 place.channel.send_json(Kind::LinkUp, place.handle, 0, &up);
             } else if news == Some(false) || next.reason().is_some() {
                 place.tell_down(next);

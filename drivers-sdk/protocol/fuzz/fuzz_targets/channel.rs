@@ -45,21 +45,38 @@ fn read(frame: &Frame) {
         Kind::SaveSetting => drop(from_slice::<SaveSetting<'_>>(payload)),
         Kind::CallModule => drop(from_slice::<CallModule<'_>>(payload)),
         Kind::ReadStatus | Kind::Subscribe => drop(from_slice::<StatusOf>(payload)),
-        // Not a payload, but read from a driver as well.
-        Kind::Done => drop(from_slice::<Manifest>(payload)),
+        Kind::Done => {
+            headed::<HttpResponse>(payload);
+            headed::<SshOutput>(payload);
+            // Not a payload, but read from a driver as well.
+            drop(from_slice::<Manifest>(payload));
+        }
         Kind::Status => {
             same(payload, Status::read(payload).map(|status| move |out: &mut _| status.write(out)))
         }
         Kind::Transmit => {
             same(payload, Transmit::read(payload).map(|bytes| move |out: &mut _| bytes.write(out)))
         }
-        Kind::Disconnect => {
+        Kind::Send => same(payload, Send::read(payload).map(|bytes| move |out: &mut _| bytes.write(out))),
+        Kind::StartTls => {
+            same(payload, StartTls::read(payload).map(|begin| move |out: &mut _| begin.write(out)))
+        }
+        Kind::Http => headed::<HttpRequest>(payload),
+        Kind::SshExec => drop(from_slice::<SshExec>(payload)),
+        Kind::Disconnect | Kind::LoginFailed => {
             same(payload, Disconnect::read(payload).map(|end| move |out: &mut _| end.write(out)))
         }
         // A level from the future is read as the highest one, so only the text must be the same.
         Kind::Log => drop(Log::read(payload).map(|log| assert_eq!(log.text.as_bytes(), &payload[1..]))),
         _ => {}
     }
+}
+
+/// A head that is read, and bytes behind it.
+fn headed<T: serde::de::DeserializeOwned>(payload: &[u8]) {
+    let headed = Headed::read(payload);
+    drop(headed.map(|headed| from_slice::<T>(headed.head)));
+    same(payload, headed.map(|headed| move |out: &mut _| headed.write(out)));
 }
 
 /// What was read from `payload` is written as `payload`.

@@ -28,6 +28,78 @@ impl<'a> Transmit<'a> {
     }
 }
 
+/// In what form bytes go over the wire; the numbers are those of the channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Form {
+    /// As they are; on a WebSocket, a binary message.
+    #[default]
+    Bytes = 0,
+    /// A WebSocket's text message. Other kinds of connection send the text's bytes.
+    Text = 1,
+}
+
+/// Bytes for the device: `u64` connection, `u32` call, one byte of form, then the bytes as they go over the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Send<'a> {
+    /// The [`LinkUp::connection`](super::LinkUp::connection) they are meant for; 0 means whichever is up.
+    pub connection: u64,
+    /// The correlation of the [`Call`](super::Call) they are sent for; 0 for none.
+    pub call: u32,
+    /// Their form.
+    pub form: Form,
+    /// At least one byte, unless the link has messages. As [`Form::Text`] they are UTF-8.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Send<'a> {
+    /// Appends the payload to `out`.
+    pub fn write(&self, out: &mut BytesMut) {
+        out.put_u64_le(self.connection);
+        out.put_u32_le(self.call);
+        out.put_u8(self.form as u8);
+        out.put_slice(self.bytes);
+    }
+
+    /// Reads a payload; `None` if it is malformed.
+    pub fn read(payload: &'a [u8]) -> Option<Send<'a>> {
+        let (connection, rest) = payload.split_first_chunk()?;
+        let (call, rest) = rest.split_first_chunk()?;
+        let (form, bytes) = rest.split_first()?;
+        let form = match form {
+            0 => Form::Bytes,
+            1 if std::str::from_utf8(bytes).is_ok() => Form::Text,
+            _ => return None,
+        };
+        Some(Send {
+            connection: u64::from_le_bytes(*connection),
+            call: u32::from_le_bytes(*call),
+            form,
+            bytes,
+        })
+    }
+}
+
+/// Begins TLS on a connection: `u64` connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartTls {
+    /// The [`LinkUp::connection`](super::LinkUp::connection) that goes on in TLS; 0 means whichever is up.
+    pub connection: u64,
+}
+
+impl StartTls {
+    /// Appends the payload to `out`.
+    pub fn write(&self, out: &mut BytesMut) {
+        out.put_u64_le(self.connection);
+    }
+
+    /// Reads a payload; `None` if it is malformed.
+    pub fn read(payload: &[u8]) -> Option<StartTls> {
+        let (connection, []) = payload.split_first_chunk()? else { return None };
+        Some(StartTls { connection: u64::from_le_bytes(*connection) })
+    }
+}
+
 /// Drops a connection: `u64` connection, then a UTF-8 reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disconnect<'a> {
