@@ -9,6 +9,11 @@ use crate::secrets::Secret;
 
 const SSHD: &str = "/usr/sbin/sshd";
 
+/// Somebody who signs in with the password `hunter2`, whose hash this is (`openssl passwd -6`).
+const ADA: &str = "ada";
+const HASH: &str =
+    "$6$headend$130IVM4WALbVrhnyiLe25oYfU1nCrMW11aD.nVMzC8Yd8EkW2JrGu8NvwgD0putsultRwykbFVPldYqru.f5c.";
+
 struct Server {
     folder: tempfile::TempDir,
     port: u16,
@@ -34,6 +39,42 @@ fn user() -> String {
 impl Server {
     /// A server that lets the holders of these keys in. `keys`: paths of private keys; the public ones are beside.
     async fn start(host_key: &str, keys: &[&Path], port: u16) -> Server {
+        Self::start_with(host_key, keys, port, "PasswordAuthentication no", &[]).await
+    }
+
+    /// A server that lets [`ADA`] in with her password, and nobody with a key.
+    ///
+    /// Passwords are the system's business, and the system is not the test's: the server finds its users in files of the
+    /// test's own, by way of cwrap's nss_wrapper (<https://cwrap.org/nss_wrapper.html>), with which Samba's servers are tested too. Ada is another name for whoever runs the test.
+    async fn with_passwords(host_key: &str, wrapper: &Path, users: &Path) -> Server {
+        let id = |what: &str| {
+            let output = Command::new("id").arg(what).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let files = [
+            (
+                "NSS_WRAPPER_PASSWD",
+                format!("{ADA}:x:{}:{}::/:/bin/sh\nsshd:x:65534:65534::/:/bin/false\n", id("-u"), id("-g")),
+            ),
+            ("NSS_WRAPPER_SHADOW", format!("{ADA}:{HASH}:20000::::::\nsshd:*:20000::::::\n")),
+            ("NSS_WRAPPER_GROUP", format!("{ADA}:x:{}:\nnogroup:x:65534:\n", id("-g"))),
+        ];
+        let mut environment = vec![("LD_PRELOAD", wrapper.to_owned())];
+        for (variable, text) in files {
+            let path = users.join(variable);
+            std::fs::write(&path, text).unwrap();
+            environment.push((variable, path));
+        }
+        Self::start_with(host_key, &[], free_port(), "PasswordAuthentication yes", &environment).await
+    }
+
+    async fn start_with(
+        host_key: &str,
+        keys: &[&Path],
+        port: u16,
+        more: &str,
+        environment: &[(&str, PathBuf)],
+    ) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("host_key"), host_key).unwrap();
@@ -42,7 +83,7 @@ impl Server {
         std::fs::write(path("authorized"), keys.iter().map(public).collect::<String>()).unwrap();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
-             UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nAcceptEnv none\nSetEnv GIT_CONFIG_COUNT=1 \
+             UsePAM no\n{more}\nPermitRootLogin yes\nAcceptEnv none\nSetEnv GIT_CONFIG_COUNT=1 \
              GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=*\n",
             path("host_key").display(),
             path("authorized").display(),
@@ -54,6 +95,7 @@ impl Server {
         let mut child = Command::new(SSHD)
             .args(["-D", "-e", "-f"])
             .arg(path("config"))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
@@ -169,6 +211,45 @@ async fn keys_of_every_kind_and_hosts_that_change() {
     let another = keygen(&path("another"), "ecdsa", "");
     let server = Server::start(&another, &let_in, port).await;
     assert_eq!(home.fetch(&source).await.unwrap(), next, "{}", server.log());
+}
+
+#[tokio::test]
+async fn user_and_password() {
+    let library = format!("/usr/lib/{}-linux-gnu/libnss_wrapper.so", std::env::consts::ARCH);
+    let (Some(_), Some(wrapper)) = (program(SSHD, "openssh-server"), program(&library, "libnss-wrapper"))
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let host_key = keygen(&folder.path().join("host"), "ed25519", "");
+    let server = Server::with_passwords(&host_key, &wrapper, folder.path()).await;
+    let origin = Origin::new();
+    let first = origin.commit("First", &[("a", "1")]);
+    let source = |user: &str, password: Option<&str>| Source {
+        id: "repo-1".into(),
+        uri: format!("ssh://127.0.0.1:{}{}", server.port, origin.path().display()),
+        branch: "main".into(),
+        credentials: Credentials {
+            username: Some(user.into()),
+            password: password.map(Secret::new),
+            key: None,
+        },
+        root: None,
+    };
+    let home = home();
+    let ada = source(ADA, Some("hunter2"));
+    assert_eq!(home.remote_branches(&ada).await.unwrap(), ["main"], "{}", server.log());
+    assert_eq!(home.fetch(&ada).await.unwrap(), first, "{}", server.log());
+    let second = origin.commit("Second", &[("a", "2")]);
+    assert_eq!(home.fetch(&ada).await.unwrap(), second, "{}", server.log());
+    assert_eq!(server.log().matches("Accepted password for ada").count(), 3, "{}", server.log());
+
+    for refused in [source(ADA, Some("hunter3")), source("bob", Some("hunter2")), source(ADA, None)] {
+        let error = home.fetch(&refused).await.unwrap_err();
+        assert!(matches!(error, Error::Credentials { .. }), "{error}");
+        assert!(!error.to_string().contains("hunter"), "{error}");
+    }
+    assert_eq!(server.log().matches("Accepted").count(), 3, "{}", server.log());
 }
 
 #[tokio::test]
