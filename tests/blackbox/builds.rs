@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Daemon, Setup, device::Device, drivers, until, within};
+use crate::support::{Daemon, Setup, device::Device, drivers, until, web, within};
 
 const BUILD: std::time::Duration = std::time::Duration::from_secs(420);
 
@@ -50,6 +50,62 @@ async fn a_commit_that_does_not_compile_leaves_what_runs_and_the_next_that_does_
         daemon.api.get(&path).await["compilation_output"].is_null().then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repositories_over_http_for_everyone_and_for_a_user_with_a_password() {
+    if !std::path::Path::new(web::BACKEND).exists() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "git http-backend is missing");
+        eprintln!("not tested: git http-backend is missing; scripts/test installs it");
+        return;
+    }
+    let mut probe = drivers::probe();
+    probe.packages.truncate(1);
+    let server = web::serve(probe.work.path()).await;
+    let daemon = Setup::default().building().start();
+    let repository = async |name: &str, uri: String, password: Option<&str>| {
+        let mut body = json!({ "name": name, "folder_name": name, "uri": uri, "branch": "main" });
+        if let Some(password) = password {
+            body["username"] = json!("bob");
+            body["password"] = json!(password);
+        }
+        daemon.api.create("repositories", body).await
+    };
+    let open = repository("open", server.uri("/open/.git"), None).await;
+    let closed = repository("closed", server.uri("/closed/.git"), Some("a wrong one")).await;
+    until("the closed repository says that it is not let in", async || {
+        let shown = daemon.api.get(&format!("/repositories/{closed}")).await;
+        let text = shown["error_message"].as_str()?.to_owned();
+        assert!(!text.contains("a wrong one"), "{text}");
+        text.contains("refused the credentials").then_some(())
+    })
+    .await;
+    daemon.api.patch(&format!("/repositories/{closed}"), json!({ "password": "hunter2" })).await;
+    until("the closed repository is cloned", async || {
+        let shown = daemon.api.get(&format!("/repositories/{closed}")).await;
+        (shown["error_message"].is_null() && shown["deployed_commit_hash"] == json!(probe.commit))
+            .then_some(())
+    })
+    .await;
+    for repository in [open, closed] {
+        let found = until("its drivers are found", async || {
+            let path = format!("/repositories/{repository}/drivers");
+            let answer = daemon.api.send(Method::GET, &path, None).await;
+            answer.status.is_success().then(|| answer.json())
+        })
+        .await;
+        assert_eq!(found, json!(["other/Cargo.toml", "probe/Cargo.toml"]));
+        let driver = drivers::create_driver(&daemon, &repository, &probe.packages[0]).await;
+        drivers::compiled(&daemon, &driver).await;
+        let device = Device::start().await;
+        let module = daemon.module(&driver, device.address, json!({})).await;
+        daemon.api.reaches(&module, "running", true).await;
+        assert_eq!(daemon.api.exec(&module, "echo", json!(["cloned"])).await.json(), json!("cloned"));
+    }
+    assert!(
+        server.signed.lock().iter().any(|(path, _)| path.ends_with("/git-upload-pack")),
+        "the closed repository was read without its password"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

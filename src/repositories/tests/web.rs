@@ -1,4 +1,5 @@
-//! A web server of repositories for tests: git's own `http-backend` behind a small CGI server.
+//! A web server of repositories for tests: git's own `http-backend` behind a small CGI server. The black-box tests use it too.
+#![allow(unreachable_pub, reason = "it is part of two test programs")]
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -14,19 +15,19 @@ use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use parking_lot::Mutex;
 
-pub(super) const BACKEND: &str = "/usr/lib/git-core/git-http-backend";
+pub const BACKEND: &str = "/usr/lib/git-core/git-http-backend";
 
 /// A web server of repositories: `/open/…` for everyone, `/closed/…` for bob with password hunter2, `/moved/…`
 /// redirects to open, `/away/…` redirects to another host's name, `/silent/…` never answers, `/html/…` is a web
 /// page, `/broken/…` fails.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     root: PathBuf,
     /// Authorization headers that arrived, with the path they came for.
-    pub(super) signed: Mutex<Vec<(String, String)>>,
+    pub signed: Mutex<Vec<(String, String)>>,
 }
 
-pub(super) async fn serve(root: &Path) -> Arc<Server> {
+pub async fn serve(root: &Path) -> Arc<Server> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = Arc::new(Server { address, root: root.to_owned(), signed: Mutex::default() });
@@ -36,7 +37,7 @@ pub(super) async fn serve(root: &Path) -> Arc<Server> {
 }
 
 impl Server {
-    pub(super) fn uri(&self, path: &str) -> String {
+    pub fn uri(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }

@@ -7,6 +7,8 @@ pub mod device;
 pub mod drivers;
 pub mod git;
 mod socket;
+#[path = "../../../src/repositories/tests/web.rs"]
+pub mod web;
 
 use std::time::{Duration, Instant};
 
