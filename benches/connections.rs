@@ -32,7 +32,7 @@ impl Sink for Count {
         }
     }
 
-    async fn received(&self, bytes: &[u8]) {
+    async fn received(&self, bytes: &[u8], _: headend::connections::Form) {
         let _ = self.1.send((self.0, bytes.len()));
     }
 }

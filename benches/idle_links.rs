@@ -28,7 +28,7 @@ impl Sink for Quiet {
         }
     }
 
-    async fn received(&self, _: &[u8]) {}
+    async fn received(&self, _: &[u8], _: headend::connections::Form) {}
 }
 
 fn main() {

@@ -4,8 +4,10 @@
 //! no task switch on the way to the wire. Further ones are queued, and the task sends them many at a time. Orders coalesce, so
 //! nothing grows but the queue, which is bounded.
 
-use super::{Error, Failure, Mode, Reason, Receipt, State, Target, dial, outbox::Outbox, wire::Writer};
-use bytes::Bytes;
+use super::{
+    Error, Failure, Mode, Payload, Reason, Receipt, State, Target, dial, outbox::Outbox, wire::Writer,
+};
+use bytes::Buf as _;
 use std::{
     io,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -21,6 +23,8 @@ pub(super) struct Inner {
     /// Writing failed; the task will find out by reading, or from here.
     pub(super) broken: Option<Failure>,
     pub(super) outbox: Outbox,
+    /// Something was written that may still wait on this side of the system.
+    pub(super) unflushed: bool,
     /// Last traffic, for make-break.
     pub(super) touched: Instant,
     pub(super) orders: Orders,
@@ -73,6 +77,7 @@ impl Inner {
             writer: None,
             broken: None,
             outbox: Outbox::default(),
+            unflushed: false,
             touched: Instant::now(),
             orders: Orders::default(),
             done: false,
@@ -81,7 +86,7 @@ impl Inner {
 
     pub(super) fn accept(
         &mut self,
-        mut bytes: Bytes,
+        mut payload: Payload,
         receipt: Option<Receipt>,
         limit: usize,
         quiet: &AtomicBool,
@@ -93,14 +98,14 @@ impl Inner {
             return Accepted::Refused(receipt, Error::Down(failure.clone()));
         }
         let queued = self.outbox.bytes();
-        if queued.saturating_add(bytes.len()) > limit {
+        if queued.saturating_add(payload.bytes.len()) > limit {
             let address = self.target.address.to_string();
             return Accepted::Refused(receipt, Error::Full { address, queued, limit });
         }
         let make_break = matches!(self.target.mode, Mode::MakeBreak { .. });
         let Some(writer) = &self.writer else {
             if make_break {
-                self.outbox.push(bytes, receipt);
+                self.outbox.push(payload, receipt);
                 return Accepted::Queued { wake: true };
             }
             return Accepted::Refused(receipt, self.not_up());
@@ -109,25 +114,26 @@ impl Inner {
             self.touched = Instant::now();
         }
         if !self.outbox.is_empty() {
-            self.outbox.push(bytes, receipt);
+            self.outbox.push(payload, receipt);
             return Accepted::Queued { wake: false };
         }
-        if bytes.is_empty() {
+        if payload.bytes.is_empty() && writer.is_socket() {
             return Accepted::Sent(receipt);
         }
         // In the middle of a burst a turn of the task sends much at once, where a call to the system each costs 4 times as much.
         if !quiet.swap(false, Relaxed) {
-            self.outbox.push(bytes, receipt);
+            self.outbox.push(payload, receipt);
             return Accepted::Queued { wake: true };
         }
-        match writer.try_write(&bytes) {
-            Ok(sent) if sent == bytes.len() => Accepted::Sent(receipt),
+        match writer.try_write(&payload.bytes) {
+            Ok(sent) if sent == payload.bytes.len() => Accepted::Sent(receipt),
             Ok(sent) => {
-                self.outbox.push(bytes.split_off(sent), receipt);
+                payload.bytes.advance(sent);
+                self.outbox.push(payload, receipt);
                 Accepted::Queued { wake: true }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.outbox.push(bytes, receipt);
+                self.outbox.push(payload, receipt);
                 Accepted::Queued { wake: true }
             }
             Err(error) => Accepted::Broke(receipt, dial::loss(&self.target.address, &error)),
@@ -135,19 +141,27 @@ impl Inner {
     }
 
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Flush {
-        let Some(writer) = self.writer.as_ref().filter(|_| !self.outbox.is_empty()) else {
-            return Flush::Clean;
-        };
-        loop {
-            match writer.poll_writable(cx) {
-                Poll::Pending => return Flush::Blocked,
-                Poll::Ready(Err(error)) => return Flush::Broke(dial::loss(&self.target.address, &error)),
-                Poll::Ready(Ok(())) => {}
+        let Some(writer) = &self.writer else { return Flush::Clean };
+        let Some(front) = self.outbox.front() else {
+            if !self.unflushed {
+                return Flush::Clean;
             }
-            match self.outbox.write(|slices| writer.try_write_vectored(slices)) {
-                Ok((sent, receipts)) => return Flush::Sent(sent, receipts),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Flush::Broke(dial::loss(&self.target.address, &error)),
+            return match writer.poll_flush(cx) {
+                Poll::Pending => Flush::Blocked,
+                Poll::Ready(Err(error)) => Flush::Broke(dial::loss(&self.target.address, &error)),
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    Flush::Clean
+                }
+            };
+        };
+        match writer.poll_write(cx, front, |slices| self.outbox.fill(slices)) {
+            Poll::Pending => Flush::Blocked,
+            Poll::Ready(Err(error)) => Flush::Broke(dial::loss(&self.target.address, &error)),
+            Poll::Ready(Ok(sent)) => {
+                let one = !writer.is_socket();
+                self.unflushed = one;
+                Flush::Sent(sent, self.outbox.advance(sent, one))
             }
         }
     }

@@ -1,8 +1,13 @@
 //! A connection that is up: orders first, then what there is to send, then what there is to read, then the clock.
 
-use super::{Failure, Mode, buffers::Buffer, dial, inner::Order, options::ms, shared::Shared, wire::Reader};
+use super::{
+    Failure, Mode, dial,
+    inner::Order,
+    options::ms,
+    shared::Shared,
+    wire::{Piece, Reader},
+};
 use std::{
-    io,
     pin::Pin,
     sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
@@ -21,7 +26,7 @@ pub(super) struct Line {
 }
 
 pub(super) enum Event<'a> {
-    Received(Buffer<'a>),
+    Received(Piece<'a>),
     /// The connection has proved itself.
     Held,
     End(End),
@@ -68,19 +73,19 @@ impl Line {
         if let Poll::Ready(order) = self.poll_order(cx, shared) {
             return Poll::Ready(Event::End(End::Order(order)));
         }
-        match self.poll_read(cx, shared) {
-            Poll::Ready(Ok(buffer)) if buffer.is_empty() => {
+        match self.reader.poll_read(cx, &shared.hub.buffers) {
+            Poll::Ready(Ok(None)) => {
                 // A write may have been told of a reset first: the system says it only once.
                 let failure = shared.broken().unwrap_or_else(|| dial::closed(&shared.target().address));
                 return Poll::Ready(Event::End(End::Lost(failure)));
             }
-            Poll::Ready(Ok(buffer)) => {
-                shared.hub.counters.bytes_in.fetch_add(buffer.len() as u64, Relaxed);
+            Poll::Ready(Ok(Some(piece))) => {
+                shared.hub.counters.bytes_in.fetch_add(piece.len() as u64, Relaxed);
                 shared.heard();
                 if self.hold.is_some() {
                     shared.touch();
                 }
-                return Poll::Ready(Event::Received(buffer));
+                return Poll::Ready(Event::Received(piece));
             }
             Poll::Ready(Err(error)) => {
                 let failure = dial::loss(&shared.target().address, &error);
@@ -94,13 +99,6 @@ impl Line {
             return Poll::Ready(Event::End(End::Lost(failure)));
         }
         self.poll_timer(cx, shared)
-    }
-
-    fn poll_read<'a>(&mut self, cx: &mut Context<'_>, shared: &'a Shared) -> Poll<io::Result<Buffer<'a>>> {
-        std::task::ready!(self.reader.poll_readable(cx))?;
-        let mut buffer = shared.hub.buffers.take();
-        let outcome = buffer.read(|buf| self.reader.poll_read(cx, buf));
-        outcome.map_ok(|()| buffer)
     }
 
     fn poll_timer<'a>(&mut self, cx: &mut Context<'_>, shared: &'a Shared) -> Poll<Event<'a>> {

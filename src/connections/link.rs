@@ -1,7 +1,6 @@
 //! The handle of a link: orders for its task, and the short way to the wire.
 
-use super::{Error, Hub, Sink, State, Target, shared::Shared, task::Life};
-use bytes::Bytes;
+use super::{Error, Hub, Payload, Sink, State, Target, shared::Shared, task::Life};
 use std::sync::Arc;
 
 /// Told once what became of a transmit: `Ok` when the operating system has taken all of its bytes.
@@ -28,10 +27,10 @@ impl Link {
         Self(Arc::new(Handle(shared)))
     }
 
-    /// Sends `bytes` after everything transmitted before. Never waits: what the wire does not take at once is queued, up to
+    /// Sends the payload after everything transmitted before. Never waits: what the wire does not take at once is queued, up to
     /// `queue_bytes`. Keep-open links that are not up refuse; make-break links connect first. The receipt is always called.
-    pub fn transmit(&self, bytes: Bytes, receipt: Option<Receipt>) {
-        self.0.0.transmit(bytes, receipt);
+    pub fn transmit(&self, payload: impl Into<Payload>, receipt: Option<Receipt>) {
+        self.0.0.transmit(payload.into(), receipt);
     }
 
     /// Nothing if the target is equal. With another address the connection is dropped, what waits to be sent is answered,

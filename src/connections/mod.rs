@@ -30,7 +30,7 @@
 //! - Every receipt is answered exactly once; those in flight when the connection ends, at once.
 //! - An idle link holds no buffer and no timer.
 //!
-//! Another kind of connection is another [`Address`], another way to [`dial`], and halves for [`wire`]; it must pass the
+//! Another kind of connection is another [`Address`], another file in [`dial`], and a [`wire::Transport`]; it must pass the
 //! contract in `tests/`.
 
 mod buffers;
@@ -43,8 +43,10 @@ mod line;
 mod link;
 mod options;
 mod outbox;
+mod payload;
 mod ration;
 mod resolve;
+mod settings;
 mod shared;
 mod state;
 mod target;
@@ -58,9 +60,11 @@ pub use counters::Snapshot;
 pub use error::Error;
 pub use link::{Link, Receipt};
 pub use options::Options;
+pub use payload::{Form, Payload};
 pub use resolve::Resolve;
+pub use settings::{KEY as SETTINGS_KEY, Settings};
 pub use state::{Failure, Reason, State};
-pub use target::{Address, Mode, Target};
+pub use target::{Address, Endpoint, Mode, Target};
 
 use counters::Counters;
 use std::{borrow::Cow, future::Future, sync::Arc};
@@ -87,9 +91,9 @@ pub trait Sink: Send + Sync + 'static {
     /// received on a connection comes between its `Up` and the next state. Must not block.
     fn state(&self, state: &State);
 
-    /// What the peer sent, in order. The link reads nothing more until this is done: that is the back-pressure to the
+    /// What the peer sent, in order; one whole message if [`Address::messages`]. The link reads nothing more until this is done: that is the back-pressure to the
     /// wire. Dropped unfinished when the link is closed, retargeted or disconnected meanwhile.
-    fn received(&self, bytes: &[u8]) -> impl Future<Output = ()> + Send;
+    fn received(&self, bytes: &[u8], form: Form) -> impl Future<Output = ()> + Send;
 
     /// What people call this link, for the log: the module's id and name, say.
     fn label(&self) -> Cow<'_, str> {

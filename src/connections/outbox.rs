@@ -1,17 +1,15 @@
 //! What waits to be sent on one link, in order, with the receipts to answer. Every receipt put in comes out exactly once.
 
-use super::Receipt;
-use bytes::{Buf, Bytes};
+use super::{Payload, Receipt};
+use bytes::Buf as _;
 use std::{collections::VecDeque, io::IoSlice};
 
-/// Payloads handed to the system in one call.
-const BATCH: usize = 32;
 /// A queue that grew beyond this is given back when it runs empty.
 const KEEP: usize = 8;
 
 #[derive(Default)]
 pub(super) struct Outbox {
-    items: VecDeque<(Bytes, Option<Receipt>)>,
+    items: VecDeque<(Payload, Option<Receipt>)>,
     bytes: usize,
 }
 
@@ -25,38 +23,41 @@ impl Outbox {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, bytes: Bytes, receipt: Option<Receipt>) {
-        self.bytes += bytes.len();
-        self.items.push_back((bytes, receipt));
+    pub(super) fn push(&mut self, payload: Payload, receipt: Option<Receipt>) {
+        self.bytes += payload.bytes.len();
+        self.items.push_back((payload, receipt));
     }
 
-    /// Calls `write` with the front of the queue; gives back how many bytes went, and the receipts of what is now sent.
-    pub(super) fn write<E>(
-        &mut self,
-        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
-    ) -> Result<(usize, Vec<Receipt>), E> {
-        let mut slices = [IoSlice::new(&[]); BATCH];
+    pub(super) fn front(&self) -> Option<&Payload> {
+        self.items.front().map(|(payload, _)| payload)
+    }
+
+    /// Fills `slices` with the front of the queue; how many were filled.
+    pub(super) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;
-        for (slice, (bytes, _)) in slices.iter_mut().zip(&self.items) {
-            *slice = IoSlice::new(bytes);
+        for (slice, (payload, _)) in slices.iter_mut().zip(&self.items) {
+            *slice = IoSlice::new(&payload.bytes);
             filled += 1;
         }
-        let sent = write(slices.get(..filled).unwrap_or_default())?;
-        Ok((sent, self.advance(sent)))
+        filled
     }
 
-    fn advance(&mut self, sent: usize) -> Vec<Receipt> {
+    /// So many bytes were sent, of the payload in front only or of several. Gives back the receipts of what is now sent.
+    pub(super) fn advance(&mut self, sent: usize, front_only: bool) -> Vec<Receipt> {
         self.bytes = self.bytes.saturating_sub(sent);
         let mut left = sent;
         let mut receipts = Vec::new();
-        while let Some((bytes, receipt)) = self.items.front_mut() {
-            if left < bytes.len() {
-                bytes.advance(left);
+        while let Some((payload, receipt)) = self.items.front_mut() {
+            if left < payload.bytes.len() {
+                payload.bytes.advance(left);
                 break;
             }
-            left -= bytes.len();
+            left -= payload.bytes.len();
             receipts.extend(receipt.take());
             self.items.pop_front();
+            if front_only {
+                break;
+            }
         }
         if self.items.is_empty() && self.items.capacity() > KEEP {
             self.items = VecDeque::new();

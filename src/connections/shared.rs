@@ -4,12 +4,11 @@
 //! nothing is written to it any more. The lock is never held across an await, nor while a receipt or the sink is called.
 
 use super::{
-    Address, Error, Failure, Hub, Mode, Reason, Receipt, State, Target,
+    Address, Error, Failure, Hub, Mode, Payload, Reason, Receipt, State, Target,
     inner::{Accepted, Flush, Inner, Order, Orders},
     options::ms,
     wire::Writer,
 };
-use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::{
@@ -65,11 +64,11 @@ impl Shared {
         self.waker.wake();
     }
 
-    pub(super) fn transmit(&self, bytes: Bytes, receipt: Option<Receipt>) {
+    pub(super) fn transmit(&self, payload: Payload, receipt: Option<Receipt>) {
         let limit = self.hub.options.queue_bytes;
-        let length = bytes.len() as u64;
+        let length = payload.bytes.len() as u64;
         let mut inner = self.inner.lock();
-        match inner.accept(bytes, receipt, limit, &self.quiet) {
+        match inner.accept(payload, receipt, limit, &self.quiet) {
             Accepted::Sent(receipt) => {
                 drop(inner);
                 self.hub.counters.bytes_out.fetch_add(length, Relaxed);
@@ -273,6 +272,7 @@ impl Shared {
             return false;
         }
         inner.broken = None;
+        inner.unflushed = false;
         inner.touched = Instant::now();
         inner.writer = Some(writer);
         self.heard();

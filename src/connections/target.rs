@@ -1,9 +1,8 @@
 //! What a link connects to, and how long it keeps the connection.
 //!
-//! Further kinds (TLS over TCP, UDP, serial, RFC 2217, HTTP, WebSocket, SSH) are further variants of [`Address`]:
-//! everything outside `dial.rs` and `wire.rs` is the same for all of them.
+//! Each kind is a variant of [`Address`]: everything outside `dial/` and the kind's own folder is the same for all of them.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 /// Compared by value, so that a reconciler can see whether it changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,10 +13,19 @@ pub struct Target {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// `host` is a name, resolved again at every attempt, or a literal IPv4 or IPv6 address (without brackets).
-    Tcp { host: String, port: u16 },
+    Tcp(Endpoint),
     /// A stream socket in the file system: how emulators are reached.
     Unix(PathBuf),
+}
+
+/// Where a network peer is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// A name, resolved again at every attempt, or a literal IPv4 or IPv6 address (without brackets).
+    pub host: String,
+    pub port: u16,
+    /// The address of this machine to connect from; none: the system chooses.
+    pub source: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +40,7 @@ pub enum Mode {
 
 impl Target {
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
-        Self { address: Address::Tcp { host: host.into(), port }, mode: Mode::KeepOpen }
+        Self { address: Address::Tcp(Endpoint::new(host, port)), mode: Mode::KeepOpen }
     }
 
     pub fn unix(path: impl Into<PathBuf>) -> Self {
@@ -47,13 +55,36 @@ impl Target {
 
 // === impl Address ===
 
+impl Address {
+    /// What is sent and received are messages with boundaries, not parts of a stream.
+    pub fn messages(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+        }
+    }
+}
+
 /// As people write it: `host:port`, `[::1]:port`, `unix:/path`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp(endpoint) => endpoint.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port, source: None }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }

@@ -207,15 +207,15 @@ impl<S: Sink> Life<S> {
         let shared = self.shared.clone();
         let mut line = Line::new(reader, &shared, self.journal.waits());
         loop {
-            let buffer = match poll_fn(|cx| line.poll(cx, &shared)).await {
-                Event::Received(buffer) => buffer,
+            let piece = match poll_fn(|cx| line.poll(cx, &shared)).await {
+                Event::Received(piece) => piece,
                 Event::Held => {
                     self.journal.held(&self.sink.label(), &shared.target().address);
                     continue;
                 }
                 Event::End(end) => return end,
             };
-            let mut receiving = pin!(self.sink.received(&buffer));
+            let mut receiving = pin!(self.sink.received(&piece, piece.form()));
             let interrupted = poll_fn(|cx| match receiving.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
                 Poll::Pending => line.poll_order(cx, &shared).map(Some),

@@ -20,7 +20,8 @@ use crate::{
         error::{Error, Result},
         http::{body::Object, empty, json, page, query::Query},
     },
-    model::{Driver, Failure, Kind, Module, Settings, System, Zone, settings::ParentType},
+    connections,
+    model::{self, Driver, Failure, Kind, Module, Role, Settings, System, Zone, settings::ParentType},
     secrets::{fields, is_sealed},
     store::typed,
 };
@@ -103,17 +104,29 @@ impl Managed for Settings {
         }
         let id = after.parent_id.clone();
         let moved = before.is_none_or(|before| before.parent_id != id);
-        let there = !moved
-            || match ParentType::of(&id) {
-                Some(ParentType::Driver) => draft.find::<Driver>(&id).await?.is_some(),
-                Some(ParentType::Zone) => draft.find::<Zone>(&id).await?.is_some(),
-                Some(ParentType::ControlSystem) => draft.find::<System>(&id).await?.is_some(),
-                Some(ParentType::Module) => draft.find::<Module>(&id).await?.is_some(),
-                // The model's own rules say so.
-                None => true,
-            };
-        if !there {
+        let mut role = None;
+        let there = match ParentType::of(&id) {
+            Some(ParentType::Driver) => {
+                role = draft.find::<Driver>(&id).await?.map(|driver| driver.role);
+                role.is_some()
+            }
+            Some(ParentType::Module) => {
+                role = draft.find::<Module>(&id).await?.map(|module| module.role);
+                role.is_some()
+            }
+            Some(ParentType::Zone) => draft.find::<Zone>(&id).await?.is_some(),
+            Some(ParentType::ControlSystem) => draft.find::<System>(&id).await?.is_some(),
+            // The model's own rules say so.
+            None => true,
+        };
+        if moved && !there {
             failures.push(Failure::new("parent_id", "must reference an existing model"));
+        }
+        if role.is_some_and(|role| role != Role::Logic)
+            && let Ok(mut values) = model::settings::parse(&after.settings_string)
+            && let Err(why) = connections::Settings::read(values.remove(connections::SETTINGS_KEY))
+        {
+            failures.push(Failure::new("settings_string", why));
         }
         Ok(failures)
     }

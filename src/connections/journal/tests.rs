@@ -1,5 +1,5 @@
 use super::*;
-use crate::connections::Reason;
+use crate::connections::{Endpoint, Reason};
 use parking_lot::Mutex;
 use std::{io, sync::Arc};
 
@@ -36,7 +36,7 @@ fn logged(story: impl FnOnce(&mut Journal, &dyn Fn(&mut Journal, bool))) -> Vec<
 }
 
 fn address() -> Address {
-    Address::Tcp { host: "192.0.2.1".into(), port: 23 }
+    Address::Tcp(Endpoint::new("192.0.2.1", 23))
 }
 
 #[test]

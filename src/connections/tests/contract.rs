@@ -3,7 +3,7 @@
 use super::{
     super::{Connections, Error, Mode, Reason, State},
     harness::{DEADLINE, Receipts, Recorder, eventually, never_retry, pattern, quick},
-    kinds::{Kind, Tcp, TcpMakeBreak, Unix, UnixMakeBreak, reset},
+    kinds::{Kind, Tcp, TcpMakeBreak, Unix, UnixMakeBreak},
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -184,7 +184,7 @@ async fn reset_in_mid_stream<K: Kind>() {
         link.transmit(Bytes::from(vec![7; 1 << 20]), receipts.make());
     }
     link.transmit(Bytes::from_static(b"x"), receipts.make());
-    reset(stream).await;
+    stream.reset().await;
     receipts.all_answered().await;
     let State::Down { reason, detail, .. } = recorder.down().await else { unreachable!() };
     assert!(K::RESET.contains(&reason), "{detail}");

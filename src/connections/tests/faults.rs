@@ -1,7 +1,7 @@
 //! Faults that need a particular peer, resolver or set of options.
 
 use super::{
-    super::{Address, Connections, Mode, Options, Reason, Resolve, State, Target, dial},
+    super::{Address, Connections, Form, Mode, Options, Reason, Resolve, State, Target, dial},
     harness::{Receipts, Recorder, eventually, never_retry, quick},
     kinds::{Kind, Tcp, own_address},
 };
@@ -94,7 +94,7 @@ async fn a_name_that_resolves_later_and_then_means_something_else() {
     first.appear().await;
     second.appear().await;
     let socket = |kind: &Tcp| match kind.target().address {
-        Address::Tcp { host, port } => SocketAddr::new(host.parse().expect("address"), port),
+        Address::Tcp(at) => SocketAddr::new(at.host.parse().expect("address"), at.port),
         Address::Unix(_) => unreachable!(),
     };
     let recorder = Recorder::new();
@@ -135,12 +135,12 @@ async fn every_address_of_a_name_is_tried() {
     let silent = Silent::make();
     let mut kind = Tcp::make();
     kind.appear().await;
-    let Address::Tcp { host, port } = kind.target().address else { unreachable!() };
+    let Address::Tcp(at) = kind.target().address else { unreachable!() };
     *names.0.lock() = vec![
         silent.address,
         SocketAddr::from((own_address(), 4000)),
         "[2001:db8::1]:4000".parse().expect("address"),
-        SocketAddr::new(host.parse().expect("address"), port),
+        SocketAddr::new(at.host.parse().expect("address"), at.port),
     ];
     let recorder = Recorder::new();
     let _link = recorder.open(&connections, Target::tcp("projector.example", 4000));
@@ -246,7 +246,7 @@ async fn a_sink_that_panics_still_answers_and_closes() {
         fn state(&self, state: &State) {
             assert!(!state.is_up(), "this panic is part of the test");
         }
-        async fn received(&self, _: &[u8]) {}
+        async fn received(&self, _: &[u8], _: Form) {}
     }
     let connections = Connections::new(quick());
     let mut kind = Tcp::make();
@@ -266,7 +266,7 @@ fn a_link_whose_runtime_is_gone_answers_and_closes() {
     let recorder = Recorder::new();
     let link = first.block_on(async {
         let link = recorder.open(&Connections::new(quick()), target);
-        link.transmit("x".into(), receipts.make());
+        link.transmit("x", receipts.make());
         link
     });
     drop(first);
@@ -294,7 +294,7 @@ fn every_error_of_the_system_has_its_reason() {
         (Errno::MFILE, Reason::Unreachable),
         (Errno::CONNRESET, Reason::Reset),
     ] {
-        let failure = dial::refusal("192.0.2.1:23", &kind(errno));
+        let failure = dial::failure::refusal("192.0.2.1:23", &kind(errno));
         assert_eq!(failure.reason, reason, "{errno:?}");
         assert!(failure.detail.starts_with("192.0.2.1:23 "), "{failure}");
     }

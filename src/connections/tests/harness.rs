@@ -1,7 +1,6 @@
 //! A sink that remembers, and waiting for conditions with a generous deadline.
 
-use super::super::{Connections, Error, Link, Options, Receipt, Sink, State, Target};
-use bytes::Bytes;
+use super::super::{Connections, Error, Form, Link, Options, Payload, Receipt, Sink, State, Target};
 use parking_lot::Mutex;
 use std::{
     sync::{Arc, LazyLock},
@@ -137,7 +136,7 @@ impl Sink for Ear {
         self.0.0.change(|record| record.states.push(state.clone()));
     }
 
-    async fn received(&self, bytes: &[u8]) {
+    async fn received(&self, bytes: &[u8], _form: Form) {
         let recorder = &self.0.0;
         if let Ok(permit) = recorder.0.reads.acquire().await {
             permit.forget();
@@ -248,7 +247,7 @@ impl Receipts {
     }
 
     /// Transmits and waits for the answer.
-    pub(super) async fn transmit(link: &Link, bytes: impl Into<Bytes>) -> Result<(), Error> {
+    pub(super) async fn transmit(link: &Link, bytes: impl Into<Payload>) -> Result<(), Error> {
         let (answer, answered) = tokio::sync::oneshot::channel();
         link.transmit(bytes.into(), Some(Box::new(move |outcome| drop(answer.send(outcome)))));
         tokio::time::timeout(DEADLINE, answered).await.expect("an answer in time").expect("an answer")

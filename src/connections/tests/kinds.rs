@@ -4,20 +4,32 @@ use super::{
     super::{Reason, Target},
     harness::DEADLINE,
 };
+use futures_util::future::{BoxFuture, FutureExt as _};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio_util::either::Either;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+};
 
-pub(super) type Stream = Either<TcpStream, UnixStream>;
+/// The device's end of a connection, as the bytes within: decrypted, unwrapped.
+pub(super) trait FarEnd: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Ends it the rude way.
+    fn reset(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+pub(super) type Stream = Box<dyn FarEnd>;
 
 /// A kind of connection: a device that can be there or not, at an address that stays the same.
 pub(super) trait Kind: Send + Sync + 'static {
     /// What a reset may be called.
     const RESET: &'static [Reason] = &[Reason::Reset];
+
+    /// A reset needs nothing unread.
+    const RESETS_AT_WILL: bool = true;
 
     /// Not listening yet.
     fn make() -> Self;
@@ -65,13 +77,14 @@ impl Kind for Tcp {
     async fn accept(&self) -> Stream {
         let listener = self.listener.as_ref().expect("listening");
         let accepted = tokio::time::timeout(DEADLINE, listener.accept()).await.expect("a connection in time");
-        Either::Left(accepted.expect("accept").0)
+        Box::new(accepted.expect("accept").0)
     }
 }
 
 impl Kind for Unix {
     // Linux tells a Unix socket of a reset once, and not at all if that falls into a write of which some bytes still went.
     const RESET: &'static [Reason] = &[Reason::Reset, Reason::Closed];
+    const RESETS_AT_WILL: bool = false;
 
     fn make() -> Self {
         Self { directory: tempfile::tempdir().expect("directory"), listener: None }
@@ -93,7 +106,7 @@ impl Kind for Unix {
     async fn accept(&self) -> Stream {
         let listener = self.listener.as_ref().expect("listening");
         let accepted = tokio::time::timeout(DEADLINE, listener.accept()).await.expect("a connection in time");
-        Either::Right(accepted.expect("accept").0)
+        Box::new(accepted.expect("accept").0)
     }
 }
 
@@ -101,6 +114,7 @@ macro_rules! make_break {
     ($kind:ident, $inner:ident) => {
         impl Kind for $kind {
             const RESET: &'static [Reason] = $inner::RESET;
+            const RESETS_AT_WILL: bool = $inner::RESETS_AT_WILL;
 
             fn make() -> Self {
                 Self($inner::make())
@@ -133,17 +147,20 @@ pub(super) fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, a | 0x80, b, c)
 }
 
-/// Ends a connection the rude way: TCP with RST, Unix with data unread.
-pub(super) async fn reset(stream: Stream) {
-    match stream {
-        Either::Left(stream) => {
-            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
+impl FarEnd for TcpStream {
+    fn reset(self: Box<Self>) -> BoxFuture<'static, ()> {
+        socket2::SockRef::from(&*self).set_linger(Some(Duration::ZERO)).expect("linger");
+        std::future::ready(()).boxed()
+    }
+}
+
+impl FarEnd for UnixStream {
+    /// With data unread.
+    fn reset(self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            let readable = tokio::time::timeout(DEADLINE, self.readable()).await;
+            readable.expect("something unread").expect("readable");
         }
-        Either::Right(stream) => {
-            tokio::time::timeout(DEADLINE, stream.readable())
-                .await
-                .expect("something unread")
-                .expect("readable");
-        }
+        .boxed()
     }
 }

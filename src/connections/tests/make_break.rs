@@ -24,7 +24,7 @@ async fn connects_to_send_and_lets_go_after_the_hold() {
         let receipts = Receipts::default();
         let start = tokio::time::Instant::now();
         for word in ["one ", "two ", "three"] {
-            link.transmit(word.into(), receipts.make());
+            link.transmit(word, receipts.make());
         }
         let mut stream = kind.accept().await;
         let mut got = String::new();
@@ -54,7 +54,7 @@ async fn a_failure_answers_all_that_waits_and_nothing_is_probed() {
     let link = recorder.open(&connections, kind.target());
     let receipts = Receipts::default();
     for _ in 0..5 {
-        link.transmit("x".into(), receipts.make());
+        link.transmit("x", receipts.make());
     }
     receipts.all_answered().await;
     receipts.look(|answers| {

@@ -80,7 +80,7 @@ async fn falls_silent(network: &Network, options: Options, traffic: bool) {
     if traffic {
         // The system takes it, and has it still when the peer is given up; what it did not take is in flight.
         for _ in 0..16 {
-            link.transmit(vec![0; 1 << 20].into(), receipts.make());
+            link.transmit(vec![0; 1 << 20], receipts.make());
         }
     }
     let State::Down { reason, detail, .. } = recorder.down().await else { unreachable!() };

@@ -4,7 +4,7 @@
 use super::{
     super::{Connections, Mode, Options, State},
     harness::{Receipts, Recorder},
-    kinds::{Kind, Tcp, Unix, reset},
+    kinds::{Kind, Tcp, Unix},
 };
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -72,7 +72,7 @@ impl<K: Kind> Device<K> {
                         Ok(Step::PeerSends(count)) => {
                             let _ = stream.write_all(&vec![0; count as usize]).await;
                         }
-                        Ok(Step::PeerResets) => return reset_if_possible(stream).await,
+                        Ok(Step::PeerResets) if K::RESETS_AT_WILL => return stream.reset().await,
                         Ok(_) | Err(_) => return,
                     },
                     read = stream.read_buf(&mut pending) => match read {
@@ -87,12 +87,6 @@ impl<K: Kind> Device<K> {
                 }
             }
         });
-    }
-}
-
-async fn reset_if_possible(stream: super::kinds::Stream) {
-    if matches!(stream, tokio_util::either::Either::Left(_)) {
-        reset(stream).await;
     }
 }
 
@@ -149,7 +143,7 @@ async fn story<K: Kind>(steps: Vec<Step>) {
             Step::Transmit(count, length) => {
                 for _ in 0..count {
                     number += 1;
-                    link.transmit(frame(number, length).into(), receipts.make());
+                    link.transmit(frame(number, length), receipts.make());
                 }
             }
             Step::Attempt => link.attempt(),

@@ -8,8 +8,9 @@ mod index;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::connections;
 use crate::model::merge::{self, Layer};
-use crate::model::{Driver, Kind, Module, Repository, Resource, Settings, System};
+use crate::model::{Driver, Kind, Module, Repository, Resource, Role, Settings, System};
 use crate::runtime::names::Places;
 use crate::secrets::{Vault, fields};
 use crate::store::{Change, Document, typed};
@@ -52,6 +53,14 @@ pub(crate) struct Affected {
     pub(crate) systems: BTreeSet<Id>,
     pub(crate) drivers: BTreeSet<Id>,
     pub(crate) repositories: BTreeSet<Id>,
+}
+
+/// The merged settings of a module.
+pub(crate) struct Settled {
+    /// JSON text, for its driver.
+    pub(crate) values: String,
+    /// What they say of its connection; or why that cannot be used.
+    pub(crate) connection: Result<connections::Settings, String>,
 }
 
 impl Directory {
@@ -177,7 +186,7 @@ impl Directory {
     }
 
     /// The settings that a module gets, as JSON text.
-    pub(crate) fn settings(&self, module: &Module) -> Result<String, String> {
+    pub(crate) fn settings(&self, module: &Module) -> Result<Settled, String> {
         let system = module.control_system_id.as_deref().and_then(|id| self.systems.get(id));
         let parents = merge::parents(module, system.map(Arc::as_ref));
         let rows = parents.iter().flat_map(|parent| self.settings_of.of(parent));
@@ -195,7 +204,14 @@ impl Directory {
                 None => {}
             }
         }
-        serde_json::to_string(&merge::merge(&layers).values).map_err(|error| error.to_string())
+        let mut values = merge::merge(&layers).values;
+        let connection = if module.role == Role::Logic {
+            Ok(connections::Settings::default())
+        } else {
+            connections::Settings::read(values.remove(connections::SETTINGS_KEY))
+        };
+        let values = serde_json::to_string(&values).map_err(|error| error.to_string())?;
+        Ok(Settled { values, connection })
     }
 
     /// The ids of the settings documents of a parent.

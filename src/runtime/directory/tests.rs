@@ -62,7 +62,7 @@ impl World {
     }
 
     fn settings(&self, id: &str) -> Result<String, String> {
-        self.directory.settings(&self.directory.modules[id])
+        self.directory.settings(&self.directory.modules[id]).map(|settings| settings.values)
     }
 
     fn displays(&self) -> Vec<String> {

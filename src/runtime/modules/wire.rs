@@ -285,7 +285,7 @@ impl connections::Sink for ToModule {
         }
     }
 
-    async fn received(&self, bytes: &[u8]) {
+    async fn received(&self, bytes: &[u8], _form: connections::Form) {
         loop {
             let (place, room) = match self.room(bytes.len()).await {
                 Ok(found) => found,

@@ -2,7 +2,8 @@
 
 use super::Reconciler;
 use super::slot::Slot;
-use super::wanted::{MAKE_BREAK_HOLD, Wanted, Way};
+use super::wanted::Wanted;
+use super::way::Way;
 use crate::connections::Target;
 use crate::runtime::directory::Id;
 use crate::runtime::emulator::Emulator;
@@ -22,7 +23,7 @@ impl Reconciler {
                 slot.emulator = None;
                 target.clone()
             }
-            Way::Emulator { makebreak } => {
+            Way::Emulator(mode) => {
                 if slot.emulator.as_ref().is_none_or(|emulator| emulator.program() != wanted.program.id) {
                     let settings = wanted.settings.clone().unwrap_or_default();
                     // The one before has to be gone before the next takes its socket.
@@ -31,8 +32,7 @@ impl Reconciler {
                         Some(Emulator::start(&self.shared, &slot.entry, &wanted.program, settings));
                 }
                 let path = slot.emulator.as_ref().map(|emulator| emulator.path().to_owned());
-                let target = Target::unix(path.unwrap_or_default());
-                if *makebreak { target.make_break(MAKE_BREAK_HOLD) } else { target }
+                Target { mode: *mode, ..Target::unix(path.unwrap_or_default()) }
             }
         };
         if slot.target.as_ref() == Some(&target) {

@@ -6,7 +6,7 @@
 //! look again at any time, and a change touches only what it affects. The states of a module are in the header of
 //! `modules`, those of a process in that of `host`.
 //!
-//! - `wanted`: what a module should be, from the directory. `converge`: the next step towards it; `starting` and `links`
+//! - `wanted`: what a module should be, from the directory; `way`: how it reaches its device. `converge`: the next step towards it; `starting` and `links`
 //!   are two that take more.
 //! - `lanes`: processes and who is in them. `outcomes`: what modules and processes answer. `records`: what is written.
 
@@ -20,6 +20,7 @@ mod slot;
 mod starting;
 mod timers;
 mod wanted;
+mod way;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use super::lanes::{Company, LaneState};
 use super::slot::{Phase, Seat, Told, hash};
-use super::wanted::{Wanted, Way};
+use super::wanted::Wanted;
+use super::way::Way;
 use super::{Event, Reconciler};
 use crate::runtime::directory::Id;
 use crate::runtime::host::channel::{Channel, write_json};
@@ -67,7 +68,7 @@ impl Reconciler {
             life.next_attempt = None;
             life.process = Some(pid);
             life.program = Some(wanted.program.clone());
-            life.emulated = matches!(wanted.link, Way::Emulator { .. });
+            life.emulated = matches!(wanted.link, Way::Emulator(_));
             life.quarantined = matches!(wanted.lane.company, Company::Suspects(_));
             life.system = wanted.system.as_ref().map(|system| system.id.as_str().into());
         });

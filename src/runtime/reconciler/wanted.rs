@@ -1,21 +1,17 @@
 //! What a module should be.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use drivers_sdk_protocol::manifest;
 use drivers_sdk_protocol::message;
 
 use super::Reconciler;
 use super::lanes::{Company, LaneKey};
 use super::slot::hash;
-use crate::connections::{Mode, Target};
-use crate::model::{Driver, Module};
+use super::way::{Way, way};
+use crate::connections;
+use crate::model::Driver;
 use crate::runtime::directory::Id;
 use crate::runtime::program::Program;
-
-/// How long a make-break link stays connected after the last traffic.
-pub(super) const MAKE_BREAK_HOLD: Duration = Duration::from_secs(5);
 
 /// A module that should run, and can.
 pub(super) struct Wanted {
@@ -29,29 +25,6 @@ pub(super) struct Wanted {
     pub(super) link: Way,
     /// Hash of all of this.
     pub(super) attempt: u64,
-}
-
-/// How a module reaches what it drives.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Way {
-    /// Not at all: a logic module.
-    None,
-    Link(Target),
-    /// The emulator of its driver's package.
-    Emulator {
-        makebreak: bool,
-    },
-}
-
-impl Way {
-    /// The driver may send while the link is down.
-    pub(super) fn makebreak(&self) -> bool {
-        match self {
-            Way::None => false,
-            Way::Link(target) => matches!(target.mode, Mode::MakeBreak { .. }),
-            Way::Emulator { makebreak } => *makebreak,
-        }
-    }
 }
 
 /// What a module should be.
@@ -83,12 +56,16 @@ impl Reconciler {
                 None => "its driver is not built yet".into(),
             });
         };
-        let link = match way(module, driver, program.manifest.kind) {
+        let (settings, connection) = match self.directory.settings(module) {
+            Ok(settings) => (Ok(settings.values), settings.connection),
+            Err(why) => (Err(why), Ok(connections::Settings::default())),
+        };
+        let link = match connection.and_then(|connection| way(module, driver, &program.manifest, &connection))
+        {
             Ok(link) => link,
             Err(why) => return Desired::Blocked(why),
         };
         let system = module.control_system_id.as_deref().and_then(|system| self.system_message(system));
-        let settings = self.directory.settings(module);
         let attempt = hash(&(program.id, &settings, &link));
         Desired::Run(Box::new(Wanted {
             lane: LaneKey { program: program.id, company: self.company(id, driver, &program) },
@@ -123,32 +100,4 @@ impl Reconciler {
             modules: modules.collect(),
         })
     }
-}
-
-fn way(module: &Module, driver: &Driver, kind: manifest::Kind) -> Result<Way, String> {
-    if kind == manifest::Kind::Logic {
-        return Ok(Way::None);
-    }
-    if module.emulated {
-        return Ok(Way::Emulator { makebreak: module.makebreak });
-    }
-    let unsupported = |what: &str| Err(format!("this version cannot connect to {what} devices yet"));
-    match kind {
-        manifest::Kind::Ssh => return unsupported("SSH"),
-        manifest::Kind::Service => return unsupported("HTTP"),
-        manifest::Kind::Websocket => return unsupported("WebSocket"),
-        _ if module.tls => return unsupported("TLS"),
-        _ if module.udp => return unsupported("UDP"),
-        _ => {}
-    }
-    let port = if module.port == 0 { driver.default_port.unwrap_or(0) } else { module.port };
-    let port = u16::try_from(port).ok().filter(|port| *port != 0);
-    let Some(port) = port else {
-        return Err(format!("{} is not a port; set one from 1 to 65535", module.port));
-    };
-    if module.ip.trim().is_empty() {
-        return Err("it has no address; set its ip".into());
-    }
-    let target = Target::tcp(module.ip.trim(), port);
-    Ok(Way::Link(if module.makebreak { target.make_break(MAKE_BREAK_HOLD) } else { target }))
 }

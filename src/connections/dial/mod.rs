@@ -1,0 +1,46 @@
+//! One connection attempt. A file for each kind; most of them build on [`tcp::stream`].
+
+pub(super) mod failure;
+pub(super) mod tcp;
+
+pub(super) use failure::{closed, loss};
+
+use super::{Address, Failure, Hub, options::ms, wire::Wire};
+use failure::{late, refusal};
+use std::sync::Arc;
+use tokio::{
+    net::UnixStream,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
+
+/// An attempt that did not wait for the ration holds a permit, for at most `first_attempt_hold_ms`.
+pub(super) async fn attempt(
+    hub: Arc<Hub>,
+    address: Address,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Result<Wire, Failure> {
+    let mut attempt = std::pin::pin!(dial(&hub, &address));
+    let Some(permit) = permit else { return attempt.await };
+    match timeout(ms(hub.options.first_attempt_hold_ms), &mut attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            drop(permit);
+            attempt.await
+        }
+    }
+}
+
+async fn dial(hub: &Hub, address: &Address) -> Result<Wire, Failure> {
+    let deadline = Instant::now() + ms(hub.options.connect_timeout_ms);
+    match address {
+        Address::Tcp(endpoint) => {
+            tcp::stream(hub, endpoint, deadline).await.map(|(stream, peer)| Wire::tcp(stream, peer))
+        }
+        Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
+            Ok(Ok(stream)) => Ok(Wire::unix(stream)),
+            Ok(Err(error)) => Err(refusal(&address.to_string(), &error)),
+            Err(_) => Err(late(&address.to_string(), &hub.options)),
+        },
+    }
+}

@@ -1,0 +1,81 @@
+//! How a module reaches what it drives: from its fields, its driver's declaration and its settings to a [`Target`].
+
+use std::time::Duration;
+
+use drivers_sdk_protocol::manifest::{Kind, Manifest};
+
+use crate::connections::{Address, Endpoint, Mode, Settings, Target};
+use crate::model::{Driver, Module};
+
+/// How long a make-break link stays connected after the last traffic, if neither the settings nor the driver say.
+const HOLD: Duration = Duration::from_secs(5);
+
+/// How a module reaches what it drives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    /// Not at all: a logic module.
+    None,
+    Link(Target),
+    /// The emulator of its driver's package.
+    Emulator(Mode),
+}
+
+impl Way {
+    /// The driver may send while the link is down.
+    pub(super) fn makebreak(&self) -> bool {
+        let mode = match self {
+            Way::None => return false,
+            Way::Link(target) => target.mode,
+            Way::Emulator(mode) => *mode,
+        };
+        matches!(mode, Mode::MakeBreak { .. })
+    }
+}
+
+/// `Err`: why there is none, for people.
+pub(super) fn way(
+    module: &Module,
+    driver: &Driver,
+    manifest: &Manifest,
+    settings: &Settings,
+) -> Result<Way, String> {
+    if manifest.kind == Kind::Logic {
+        return Ok(Way::None);
+    }
+    let hold = settings.hold_ms.or(manifest.hold_ms).map_or(HOLD, Duration::from_millis);
+    let mode = if module.makebreak { Mode::MakeBreak { hold } } else { Mode::KeepOpen };
+    if module.emulated {
+        return Ok(Way::Emulator(mode));
+    }
+    Ok(Way::Link(Target { address: address(module, driver, manifest, settings)?, mode }))
+}
+
+fn address(
+    module: &Module,
+    driver: &Driver,
+    manifest: &Manifest,
+    settings: &Settings,
+) -> Result<Address, String> {
+    let unsupported = |what: &str| Err(format!("this version cannot connect to {what} devices yet"));
+    match manifest.kind {
+        Kind::Ssh => unsupported("SSH"),
+        Kind::Service => unsupported("HTTP"),
+        Kind::Websocket => unsupported("WebSocket"),
+        _ if module.tls => unsupported("TLS"),
+        _ if module.udp => unsupported("UDP"),
+        Kind::Device | Kind::Logic => Ok(Address::Tcp(endpoint(module, driver, settings)?)),
+    }
+}
+
+/// The host and port of a device.
+fn endpoint(module: &Module, driver: &Driver, settings: &Settings) -> Result<Endpoint, String> {
+    let port = if module.port == 0 { driver.default_port.unwrap_or(0) } else { module.port };
+    let port = u16::try_from(port).ok().filter(|port| *port != 0);
+    let Some(port) = port else {
+        return Err(format!("{} is not a port; set one from 1 to 65535", module.port));
+    };
+    if module.ip.trim().is_empty() {
+        return Err("it has no address; set its ip".into());
+    }
+    Ok(Endpoint { source: settings.source, ..Endpoint::new(module.ip.trim(), port) })
+}
