@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use drivers_sdk_protocol::message::{Failure, Level, Log, code};
-use drivers_sdk_protocol::{Kind, frame};
+use drivers_sdk_protocol::{Kind, feature, frame};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
@@ -52,11 +52,26 @@ pub(crate) struct Channel {
     pending: RefCell<HashMap<u32, Pending>>,
     next: Cell<u32>,
     lost_log_lines: Cell<u64>,
+    /// What both sides named.
+    features: RefCell<Vec<&'static str>>,
     /// Handles of modules that ended by themselves, for the reader to forget.
     ended: RefCell<Vec<u32>>,
 }
 
 impl Channel {
+    /// Takes what it knows of the features that the daemon offers; their names.
+    pub(crate) fn negotiate(&self, offered: &[String]) -> Vec<String> {
+        let known = feature::ALL.iter().filter(|name| offered.iter().any(|offer| offer == **name));
+        let common: Vec<&str> = known.copied().collect();
+        self.features.replace(common.clone());
+        common.into_iter().map(Into::into).collect()
+    }
+
+    /// Whether both sides named the feature.
+    pub(crate) fn has(&self, feature: &str) -> bool {
+        self.features.borrow().contains(&feature)
+    }
+
     /// Appends a frame; fails, and appends nothing, if its payload is over the protocol's limit.
     pub(crate) fn send(
         &self,

@@ -15,6 +15,7 @@ use crate::matcher::{Matcher, NoReply};
 use crate::module::Core;
 use crate::module::command::Command;
 use crate::module::instance::Instance;
+use crate::ssh::SshCommand;
 use crate::status::StatusHandle;
 use crate::system::System;
 
@@ -88,6 +89,13 @@ impl<D: Driver> Cx<D> {
     /// Drops the connection, and makes another; the reason is shown to people.
     pub fn disconnect(&self, reason: impl AsRef<str>) {
         self.core.disconnect(reason.as_ref());
+    }
+
+    /// Runs a command on the SSH server that the module is connected to, beside its shell:
+    /// `cx.ssh_exec("uptime").await?.stdout.text()`. Whatever its exit status is, that is no error: see
+    /// [`Output::ok`](crate::Output::ok).
+    pub fn ssh_exec(&self, command: impl Into<String>) -> SshCommand<'_> {
+        SshCommand::new(&self.core, command.into())
     }
 
     // === Settings ===

@@ -178,6 +178,7 @@ mod process;
 mod schedule;
 mod secret;
 mod settings;
+mod ssh;
 mod status;
 pub mod system;
 
@@ -197,6 +198,7 @@ pub use schedule::Schedule;
 pub use secret::Secret;
 pub use serde_json::{Value, json};
 pub use settings::Settings;
+pub use ssh::{Output, SshCommand};
 pub use status::{Status, StatusHandle};
 pub use tokio::time::sleep;
 

@@ -26,6 +26,7 @@ use crate::frame::Frame;
 use crate::framing::{Fault, Framer};
 
 pub(crate) mod command;
+pub(crate) mod exchange;
 pub(crate) mod instance;
 pub(crate) mod queue;
 pub(crate) mod tasks;

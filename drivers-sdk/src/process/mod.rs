@@ -153,7 +153,7 @@ impl<D: Driver> Process<D> {
         match kind {
             Kind::Call => instance.call(correlation, payload),
             Kind::Cancel => instance.cancel(correlation),
-            Kind::Received => instance.received(payload, correlation),
+            Kind::Received | Kind::ReceivedText => instance.received(payload, correlation),
             Kind::LinkUp => {
                 if let Some(LinkUp { connection, .. }) = read(&instance.core, payload) {
                     instance.link_up(connection);
@@ -194,7 +194,7 @@ impl<D: Driver> Process<D> {
             Kind::Stop => {
                 let _ = self.channel.send(Kind::Done, header.module, header.correlation, |_| {});
             }
-            Kind::Call | Kind::Settings | Kind::Received if header.correlation != 0 => {
+            Kind::Call | Kind::Settings | Kind::Received | Kind::ReceivedText if header.correlation != 0 => {
                 self.channel.fail(header.module, header.correlation, &crate::channel::stopped());
             }
             _ => {}
@@ -207,7 +207,7 @@ impl<D: Driver> Process<D> {
             Ok(hello) if hello.versions.0 <= newest && hello.versions.1 >= oldest => {
                 let welcome = Welcome {
                     version: newest.min(hello.versions.1),
-                    features: Vec::new(),
+                    features: self.channel.negotiate(&hello.features),
                     sdk: sdk_version(),
                 };
                 let _ = self.channel.send_json(Kind::Welcome, 0, correlation, &welcome);

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use drivers_sdk::Driver;
 use drivers_sdk_protocol::frame::encode;
 use drivers_sdk_protocol::message::{Failure, Log, Status, Transmit};
-use drivers_sdk_protocol::{Decoder, Frame, Kind};
+use drivers_sdk_protocol::{Decoder, Frame, Kind, feature};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -38,7 +38,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// A daemon that offers every feature.
     pub async fn of<D: Driver>() -> Daemon {
+        Daemon::offering::<D>(feature::ALL).await
+    }
+
+    pub async fn offering<D: Driver>(features: &[&str]) -> Daemon {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let served = tokio::task::spawn_local(drivers_sdk::__private::serve::<D>(theirs));
         let mut daemon = Daemon {
@@ -50,7 +55,8 @@ impl Daemon {
             correlation: 100,
             served,
         };
-        daemon.send(Kind::Hello, 0, 0, r#"{"versions":[1,1]}"#).await;
+        let hello = json!({"versions": [1, 1], "features": features});
+        daemon.send(Kind::Hello, 0, 0, hello.to_string()).await;
         let welcome = daemon.next().await;
         assert_eq!(welcome.kind(), Some(Kind::Welcome));
         daemon
