@@ -37,7 +37,7 @@ pub(super) struct Orders {
     pub(super) retarget: bool,
     pub(super) mode: bool,
     pub(super) attempt: bool,
-    pub(super) disconnect: Option<Box<str>>,
+    pub(super) disconnect: Option<Failure>,
 }
 
 /// What a handle asked of the task.
@@ -47,7 +47,7 @@ pub(super) enum Order {
     Retarget,
     /// Same address, other mode.
     Mode,
-    Disconnect(Box<str>),
+    Disconnect(Failure),
     Attempt,
     /// Make-break: something waits to be sent.
     Traffic,
@@ -178,8 +178,8 @@ impl Inner {
         } else if std::mem::take(&mut orders.retarget) {
             *orders = Orders::default();
             Some(Order::Retarget)
-        } else if let Some(reason) = orders.disconnect.take() {
-            Some(Order::Disconnect(reason))
+        } else if let Some(failure) = orders.disconnect.take() {
+            Some(Order::Disconnect(failure))
         } else if std::mem::take(&mut orders.mode) {
             Some(Order::Mode)
         } else if std::mem::take(&mut orders.attempt) {

@@ -1,6 +1,6 @@
 //! The handle of a link: orders for its task, and the short way to the wire.
 
-use super::{Error, Hub, Payload, Sink, State, Target, shared::Shared, task::Life};
+use super::{Error, Hub, Payload, Reason, Sink, State, Target, shared::Shared, task::Life};
 use std::sync::Arc;
 
 /// Told once what became of a transmit: `Ok` when the operating system has taken all of its bytes.
@@ -46,9 +46,10 @@ impl Link {
     }
 
     /// Drops the connection, if there is one, and reconnects the normal way, after a pause: the driver has lost its way in
-    /// the protocol. `reason` is for people. A make-break link becomes idle.
-    pub fn disconnect(&self, reason: &str) {
-        self.0.0.disconnect(reason);
+    /// the protocol ([`Reason::Protocol`]), or could not log in ([`Reason::Auth`]). `why` is for people. A make-break link
+    /// becomes idle.
+    pub fn disconnect(&self, reason: Reason, why: &str) {
+        self.0.0.disconnect(reason, why);
     }
 
     pub fn state(&self) -> State {

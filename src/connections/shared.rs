@@ -125,11 +125,11 @@ impl Shared {
         }
     }
 
-    pub(super) fn disconnect(&self, reason: &str) {
+    pub(super) fn disconnect(&self, reason: Reason, why: &str) {
         let mut inner = self.inner.lock();
         if inner.writer.is_some() {
-            inner.orders.disconnect = Some(reason.into());
-            let failure = given_up(&inner.target.address, reason);
+            let failure = given_up(&inner.target.address, reason, why);
+            inner.orders.disconnect = Some(failure.clone());
             self.abandon(inner, &Err(Error::Lost(failure)));
         }
     }
@@ -328,8 +328,16 @@ impl Shared {
     }
 }
 
-pub(super) fn given_up(address: &Address, why: &str) -> Failure {
-    Failure::new(Reason::Protocol, format!("the connection to {address} was given up by its driver: {why}"))
+fn given_up(address: &Address, reason: Reason, why: &str) -> Failure {
+    Failure::new(
+        reason,
+        match reason {
+            Reason::Auth => {
+                format!("the login at {address} failed: {why}. Are user name and password right?")
+            }
+            _ => format!("the connection to {address} was given up by its driver: {why}"),
+        },
+    )
 }
 
 fn answer(receipts: impl IntoIterator<Item = Receipt>, outcome: &Result<(), Error>) {

@@ -56,6 +56,13 @@ impl Target {
 // === impl Address ===
 
 impl Address {
+    /// The connection is shared with other links, which take turns on it.
+    pub fn turns(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+        }
+    }
+
     /// What is sent and received are messages with boundaries, not parts of a stream.
     pub fn messages(&self) -> bool {
         match self {

@@ -7,7 +7,7 @@ use super::{
     line::{End, Event, Line},
     options::ms,
     ration::Ticket,
-    shared::{Either, Shared, given_up},
+    shared::{Either, Shared},
     wire::{Reader, Wire},
 };
 use std::{
@@ -180,9 +180,7 @@ impl<S: Sink> Life<S> {
         let make_break = self.make_break();
         let failure = match end {
             End::Order(Order::Close) => return None,
-            End::Order(Order::Disconnect(why)) if !make_break => {
-                given_up(&self.shared.target().address, &why)
-            }
+            End::Order(Order::Disconnect(failure)) if !make_break => failure,
             End::Order(Order::Disconnect(_)) | End::Held => return Some(self.rest()),
             End::Order(_) => return Some(self.again()),
             // A device that closes when it has answered is what make-break is for.

@@ -365,7 +365,7 @@ async fn disconnect<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let (kind, link, mut stream) = connected::<K>(&connections, &recorder).await;
-    link.disconnect("a reply nobody asked for");
+    link.disconnect(Reason::Protocol, "a reply nobody asked for");
     let mut rest = Vec::new();
     tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.expect("closed").expect("read");
     if make_break(&kind) {

@@ -2,7 +2,7 @@
 //! connection, connections are numbered upwards, and the link ends clean.
 
 use super::{
-    super::{Connections, Mode, Options, State},
+    super::{Connections, Mode, Options, Reason, State},
     harness::{Receipts, Recorder},
     kinds::{Kind, Tcp, Unix},
 };
@@ -147,7 +147,7 @@ async fn story<K: Kind>(steps: Vec<Step>) {
                 }
             }
             Step::Attempt => link.attempt(),
-            Step::Disconnect => link.disconnect("as the story has it"),
+            Step::Disconnect => link.disconnect(Reason::Protocol, "as the story has it"),
             Step::Retarget | Step::Mode => {
                 if matches!(step, Step::Mode) {
                     mode = match mode {

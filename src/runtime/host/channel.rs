@@ -2,8 +2,8 @@
 //! handle means. A handle is never used twice.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -27,6 +27,8 @@ pub(crate) struct Channel {
     last_handle: AtomicU32,
     /// What modules of this process follow, by handle and correlation.
     subscriptions: Mutex<HashMap<(u32, u32), Subscription>>,
+    /// The features that the process named.
+    features: OnceLock<Vec<String>>,
     /// Something came from the process since the last look.
     heard: AtomicBool,
     /// The module that was last given bytes of its device.
@@ -41,9 +43,22 @@ impl Channel {
             modules: RwLock::default(),
             last_handle: AtomicU32::new(0),
             subscriptions: Mutex::default(),
+            features: OnceLock::new(),
             heard: AtomicBool::new(false),
             last_received: AtomicU32::new(0),
         }
+    }
+
+    // --- features ---
+
+    /// The process has named the features that it uses.
+    pub(crate) fn agree(&self, features: Vec<String>) {
+        let _ = self.features.set(features);
+    }
+
+    /// Whether both sides named the feature.
+    pub(crate) fn has(&self, feature: &str) -> bool {
+        self.features.get().is_some_and(|features| features.iter().any(|name| name == feature))
     }
 
     // --- modules ---

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use drivers_sdk_protocol::message::{
-    CallModule, Failure, Level, Log, SaveSetting, Status, StatusOf, Welcome, code,
+    self, CallModule, Disconnect, Failure, Headed, Level, Log, SaveSetting, StartTls, Status, StatusOf,
+    Transmit, Welcome, code,
 };
-use drivers_sdk_protocol::{Decoder, Header, Kind, VERSIONS, frame};
+use drivers_sdk_protocol::{Decoder, Header, Kind, MAX_PAYLOAD, VERSIONS, frame};
 use serde_json::value::RawValue;
 use tokio::net::unix::OwnedReadHalf;
 
 use super::channel::Channel;
 use super::pending::Outcome;
+use crate::connections::{Form, Payload, Reason};
 use crate::runtime::exec::{self, Target};
 use crate::runtime::modules::Entry;
 use crate::runtime::reconciler::Event;
@@ -106,6 +108,7 @@ fn act(
                 let text = format!("it speaks version {}, not {oldest} to {newest}", message.version);
                 return Err(End::Message(text));
             }
+            channel.agree(message.features.clone());
             welcome(message);
             return Ok(());
         }
@@ -122,12 +125,43 @@ fn act(
     }
     // Frames of a module that has gone meanwhile are late, not wrong.
     let Some(entry) = channel.module(handle) else { return Ok(()) };
+    let answer = || Answer { channel: channel.clone(), handle, correlation };
     match kind {
         Kind::Status => set_status(shared, &entry, payload)?,
-        Kind::Transmit => entry.wire.transmit(channel, handle, correlation, payload),
-        Kind::Disconnect => entry.wire.disconnect(payload),
+        Kind::Transmit => {
+            let Transmit { connection, bytes } =
+                Transmit::read(payload).ok_or_else(|| malformed("Transmit"))?;
+            let payload = Payload::from(Bytes::copy_from_slice(bytes));
+            entry.wire.send(answer(), connection, payload);
+        }
+        Kind::Send => {
+            let send = message::Send::read(payload).ok_or_else(|| malformed("Send"))?;
+            let form = match send.form {
+                message::Form::Bytes => Form::Bytes,
+                message::Form::Text => Form::Text,
+            };
+            let payload = Payload { bytes: Bytes::copy_from_slice(send.bytes), form, command: send.call };
+            entry.wire.send(answer(), send.connection, payload);
+        }
+        Kind::Disconnect | Kind::LoginFailed => {
+            let Disconnect { connection, reason: why } =
+                Disconnect::read(payload).ok_or_else(|| malformed("Disconnect"))?;
+            let reason = if kind == Kind::LoginFailed { Reason::Auth } else { Reason::Protocol };
+            entry.wire.disconnect(connection, reason, why);
+        }
+        Kind::StartTls => {
+            let StartTls { connection } = StartTls::read(payload).ok_or_else(|| malformed("StartTls"))?;
+            entry.wire.start_tls(answer(), connection);
+        }
+        Kind::Http => {
+            let Headed { head, body } = Headed::read(payload).ok_or_else(|| malformed("Http"))?;
+            entry.wire.http(answer(), parse("Http", head)?, body);
+        }
+        Kind::SshExec => entry.wire.ssh_exec(answer(), parse("SshExec", payload)?),
+        Kind::Acquire => entry.wire.acquire(answer()),
+        Kind::Release => entry.wire.release(),
         Kind::Log => {
-            let log = Log::read(payload).ok_or_else(|| End::Message("malformed Log".into()))?;
+            let log = Log::read(payload).ok_or_else(|| malformed("Log"))?;
             entry.say(shared, log.level, log.text);
         }
         Kind::ModuleFailed => {
@@ -137,15 +171,13 @@ fn act(
         }
         Kind::SaveSetting => {
             let message: SaveSetting<'_> = parse("SaveSetting", payload)?;
-            let answer = Answer { channel: channel.clone(), handle, correlation };
-            shared.save_setting(&entry, message.key.into_owned(), message.value, answer);
+            shared.save_setting(&entry, message.key.into_owned(), message.value, answer());
         }
         Kind::CallModule => {
             let message: CallModule<'_> = parse("CallModule", payload)?;
-            let answer = Answer { channel: channel.clone(), handle, correlation };
             match place(&entry, message.system.map(Into::into), message.module.into(), message.index) {
-                Ok(target) => calls::relay(shared, target, message.function, message.args, answer),
-                Err(failure) => answer.failed(&failure),
+                Ok(target) => calls::relay(shared, target, message.function, message.args, answer()),
+                Err(failure) => answer().failed(&failure),
             }
         }
         Kind::ReadStatus => {
@@ -165,13 +197,17 @@ fn act(
                     let subscription = shared.registry.subscribe(target, &key, sink, u64::from(correlation));
                     channel.add_subscription(handle, correlation, subscription);
                 }
-                Err(failure) => Answer { channel: channel.clone(), handle, correlation }.failed(&failure),
+                Err(failure) => answer().failed(&failure),
             }
         }
         Kind::Unsubscribe => channel.end_subscription(handle, correlation),
         _ => {}
     }
     Ok(())
+}
+
+fn malformed(kind: &str) -> End {
+    End::Message(format!("malformed {kind}"))
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(kind: &str, payload: &'a [u8]) -> Result<T, End> {
@@ -212,8 +248,7 @@ fn done(payload: &[u8]) -> Outcome {
 }
 
 fn set_status(shared: &Shared, entry: &Arc<Entry>, payload: &[u8]) -> Result<(), End> {
-    let Status { key, value } =
-        Status::read(payload).ok_or_else(|| End::Message("malformed Status".into()))?;
+    let Status { key, value } = Status::read(payload).ok_or_else(|| malformed("Status"))?;
     if key == status::CONNECTED && entry.wire.last().is_some() {
         // Whether the device can be reached is not for the driver to say.
         return Ok(());
@@ -249,7 +284,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether the driver waits for it.
+    pub(crate) fn wanted(&self) -> bool {
+        self.correlation != 0
+    }
+
     pub(crate) fn done(&self, value: &[u8]) {
+        if value.len() > MAX_PAYLOAD {
+            let message = format!("the answer is too large: {} bytes, of {MAX_PAYLOAD} at most", value.len());
+            return self.failed(&Failure { code: code::DEVICE.into(), message, ..Failure::default() });
+        }
         if self.correlation != 0 {
             self.channel.send(Kind::Done, self.handle, self.correlation, value);
         }

@@ -107,11 +107,11 @@ impl Outgoing {
         }
     }
 
-    /// Appends bytes from a device, for which there is room.
-    pub(crate) fn push_received(&self, module: u32, correlation: u32, bytes: &[u8], room: Room) {
+    /// Appends a frame with bytes from a device, for which there is room.
+    pub(crate) fn push_received(&self, kind: Kind, module: u32, correlation: u32, bytes: &[u8], room: Room) {
         let Room(reserved) = room;
         let write = |out: &mut BytesMut| out.extend_from_slice(bytes);
-        if self.append(reserved, Kind::Received, module, correlation, write).is_err() {
+        if self.append(reserved, kind, module, correlation, write).is_err() {
             self.room.add_permits(reserved);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drivers_sdk_protocol::message::{Hello, Welcome};
-use drivers_sdk_protocol::{Kind, VERSIONS};
+use drivers_sdk_protocol::{Kind, VERSIONS, feature};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -110,7 +110,7 @@ impl Task {
         let channel = &self.process.channel;
         let hello = Hello {
             versions: VERSIONS,
-            features: Vec::new(),
+            features: feature::ALL.iter().map(|name| (*name).into()).collect(),
             daemon: concat!("headend ", env!("CARGO_PKG_VERSION")).into(),
         };
         channel.send_json(Kind::Hello, 0, OWN, &hello);

@@ -39,7 +39,7 @@ impl Reconciler {
             return;
         }
         slot.target = Some(target.clone());
-        slot.entry.wire.expect(target.mode);
+        slot.entry.wire.expect(&target);
         match slot.entry.wire.link() {
             Some(link) => link.retarget(target),
             None => {
