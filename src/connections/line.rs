@@ -75,9 +75,8 @@ impl Line {
         }
         match self.reader.poll_read(cx, &shared.hub.buffers) {
             Poll::Ready(Ok(None)) => {
-                // A write may have been told of a reset first: the system says it only once.
-                let failure = shared.broken().unwrap_or_else(|| dial::closed(&shared.target().address));
-                return Poll::Ready(Event::End(End::Lost(failure)));
+                let failure = dial::closed(&shared.target().address);
+                return Poll::Ready(Event::End(End::Lost(shared.first(failure))));
             }
             Poll::Ready(Ok(Some(piece))) => {
                 shared.hub.counters.bytes_in.fetch_add(piece.len() as u64, Relaxed);
@@ -89,7 +88,7 @@ impl Line {
             }
             Poll::Ready(Err(error)) => {
                 let failure = dial::loss(&shared.target().address, &error);
-                return Poll::Ready(Event::End(End::Lost(failure)));
+                return Poll::Ready(Event::End(End::Lost(shared.first(failure))));
             }
             Poll::Pending => {}
         }

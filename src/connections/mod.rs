@@ -51,6 +51,7 @@ mod shared;
 mod state;
 mod target;
 mod task;
+pub mod tls;
 mod wire;
 
 #[cfg(test)]
@@ -65,6 +66,7 @@ pub use resolve::Resolve;
 pub use settings::{KEY as SETTINGS_KEY, Settings};
 pub use state::{Failure, Reason, State};
 pub use target::{Address, Endpoint, Mode, Target};
+pub use tls::Tls;
 
 use counters::Counters;
 use std::{borrow::Cow, future::Future, sync::Arc};

@@ -1,8 +1,9 @@
 //! What a module's settings say of its connection, under the one key [`KEY`]: what the module's own fields cannot say.
 
+use super::tls::Tls;
 use serde::Deserialize;
 use serde_json::Value;
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// The key in the merged settings. Its value stays in the daemon: the driver never sees it.
 pub const KEY: &str = "connection";
@@ -15,6 +16,7 @@ pub struct Settings {
     pub hold_ms: Option<u64>,
     /// The address of this machine to connect from. None: the system chooses.
     pub source: Option<IpAddr>,
+    pub tls: Arc<Tls>,
 }
 
 impl Settings {

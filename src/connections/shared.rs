@@ -228,6 +228,14 @@ impl Shared {
         self.inner.lock().broken.clone()
     }
 
+    /// What to call the end that reading found. A write may have been told of a reset before: the system says it only once.
+    pub(super) fn first(&self, found: Failure) -> Failure {
+        match found.reason {
+            Reason::Closed => self.broken().unwrap_or(found),
+            _ => found,
+        }
+    }
+
     /// Bytes were received.
     pub(super) fn heard(&self) {
         self.quiet.store(true, Relaxed);

@@ -2,7 +2,8 @@
 //!
 //! Each kind is a variant of [`Address`]: everything outside `dial/` and the kind's own folder is the same for all of them.
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use super::tls::Tls;
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Compared by value, so that a reconciler can see whether it changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +15,10 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     Tcp(Endpoint),
+    Tls {
+        endpoint: Endpoint,
+        tls: Arc<Tls>,
+    },
     /// A stream socket in the file system: how emulators are reached.
     Unix(PathBuf),
 }
@@ -43,6 +48,11 @@ impl Target {
         Self { address: Address::Tcp(Endpoint::new(host, port)), mode: Mode::KeepOpen }
     }
 
+    pub fn tls(host: impl Into<String>, port: u16, tls: Tls) -> Self {
+        let address = Address::Tls { endpoint: Endpoint::new(host, port), tls: Arc::new(tls) };
+        Self { address, mode: Mode::KeepOpen }
+    }
+
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Self { address: Address::Unix(path.into()), mode: Mode::KeepOpen }
     }
@@ -59,14 +69,22 @@ impl Address {
     /// The connection is shared with other links, which take turns on it.
     pub fn turns(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) => false,
         }
     }
 
     /// What is sent and received are messages with boundaries, not parts of a stream.
     pub fn messages(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) => false,
+        }
+    }
+
+    /// Whether the certificate of the peer is verified; `None` where there is none.
+    pub fn tls_verified(&self) -> Option<bool> {
+        match self {
+            Self::Tls { tls, .. } => Some(tls.verify),
+            Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
 }
@@ -75,7 +93,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(endpoint) => endpoint.fmt(f),
+            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => endpoint.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

@@ -25,8 +25,10 @@ use tokio::time::Instant;
 
 use super::subscriptions::Sink;
 
-/// The key that the runtime itself sets: whether the device can be reached.
+/// A key that the runtime itself sets: whether the device can be reached.
 pub(crate) const CONNECTED: &str = "connected";
+/// A key that the runtime itself sets, for modules that speak TLS: whether it is verified whom they speak to.
+pub(crate) const TLS_VERIFIED: &str = "tls_verified";
 
 /// The status of one module.
 #[derive(Default)]
@@ -136,13 +138,13 @@ impl Board {
         values.retain(|value| value.text.is_some() || value.late);
     }
 
-    /// Removes every value but `connected`. Followers hear of it at the end of the window, so that an instance that
+    /// Removes every value but those of the link. Followers hear of it at the end of the window, so that an instance that
     /// takes over at once replaces the values without a gap.
     pub(crate) fn clear(self: &Arc<Self>, publisher: &Publisher) {
         let mut state = self.0.lock();
         let State { values, followers, .. } = &mut *state;
         let end = Instant::now() + publisher.window;
-        for value in values.iter_mut().filter(|value| &*value.key != CONNECTED) {
+        for value in values.iter_mut().filter(|value| ![CONNECTED, TLS_VERIFIED].contains(&&*value.key)) {
             value.text = None;
             if !value.late && followers.as_ref().is_some_and(|all| all.contains_key(&value.key)) {
                 self.later(publisher, value, end);

@@ -47,6 +47,9 @@ pub struct ModuleView {
     pub since: i64,
     /// The device can be reached. A logic module is connected while it runs.
     pub connected: bool,
+    /// For one that speaks TLS: whether it is verified whom it speaks to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_verified: Option<bool>,
     /// Why it is not connected, as a word: `refused`, `timeout`, `dns`, … or `stopped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,

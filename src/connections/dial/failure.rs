@@ -1,6 +1,6 @@
 //! What a failed attempt, and the end of a connection, are called.
 
-use super::super::{Address, Failure, Reason, options::Options};
+use super::super::{Address, Failure, Reason, options::Options, tls};
 use std::io;
 
 pub(in crate::connections) fn late(address: &str, options: &Options) -> Failure {
@@ -34,6 +34,9 @@ pub(in crate::connections) fn loss(address: &Address, error: &io::Error) -> Fail
     use io::ErrorKind as Kind;
     if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
         return failure.clone();
+    }
+    if let Some(failure) = tls::explain(&address.to_string(), error) {
+        return failure;
     }
     let (reason, happened) = match error.kind() {
         Kind::ConnectionReset => (Reason::Reset, "reset the connection"),

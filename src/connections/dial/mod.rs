@@ -2,6 +2,7 @@
 
 pub(super) mod failure;
 pub(super) mod tcp;
+pub(super) mod tls;
 
 pub(super) use failure::{closed, loss};
 
@@ -37,6 +38,7 @@ async fn dial(hub: &Hub, address: &Address) -> Result<Wire, Failure> {
         Address::Tcp(endpoint) => {
             tcp::stream(hub, endpoint, deadline).await.map(|(stream, peer)| Wire::tcp(stream, peer))
         }
+        Address::Tls { endpoint, tls } => tls::dial(hub, endpoint, tls, deadline).await,
         Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
             Ok(Ok(stream)) => Ok(Wire::unix(stream)),
             Ok(Err(error)) => Err(refusal(&address.to_string(), &error)),

@@ -3,7 +3,7 @@
 use super::{
     super::{Connections, Error, Mode, Reason, State},
     harness::{DEADLINE, Receipts, Recorder, eventually, never_retry, pattern, quick},
-    kinds::{Kind, Tcp, TcpMakeBreak, Unix, UnixMakeBreak},
+    kinds::{Kind, Tcp, TcpMakeBreak, Tls, TlsMakeBreak, Unix, UnixMakeBreak},
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -21,7 +21,8 @@ macro_rules! contract {
     };
 }
 
-contract!(Tcp as tcp, TcpMakeBreak as tcp_make_break, Unix as unix, UnixMakeBreak as unix_make_break: {
+contract!(Tcp as tcp, TcpMakeBreak as tcp_make_break, Unix as unix, UnixMakeBreak as unix_make_break,
+    Tls as tls, TlsMakeBreak as tls_make_break: {
     echoes_in_order,
     refused_is_told,
     comes_back,

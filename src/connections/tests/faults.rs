@@ -95,7 +95,7 @@ async fn a_name_that_resolves_later_and_then_means_something_else() {
     second.appear().await;
     let socket = |kind: &Tcp| match kind.target().address {
         Address::Tcp(at) => SocketAddr::new(at.host.parse().expect("address"), at.port),
-        Address::Unix(_) => unreachable!(),
+        _ => unreachable!(),
     };
     let recorder = Recorder::new();
     let link = recorder.open(&connections, Target::tcp("projector.example", 4000));

@@ -1,5 +1,11 @@
 //! How to make a peer of each kind, and the target that reaches it.
 
+mod porch;
+mod tls;
+
+pub(super) use porch::Porch;
+pub(super) use tls::{Tls, acceptor};
+
 use super::{
     super::{Reason, Target},
     harness::DEADLINE,
@@ -56,6 +62,8 @@ pub(super) struct Unix {
 }
 
 pub(super) struct UnixMakeBreak(Unix);
+
+pub(super) struct TlsMakeBreak(Tls);
 
 impl Kind for Tcp {
     fn make() -> Self {
@@ -137,6 +145,7 @@ macro_rules! make_break {
 
 make_break!(TcpMakeBreak, Tcp);
 make_break!(UnixMakeBreak, Unix);
+make_break!(TlsMakeBreak, Tls);
 
 /// An address of the loopback network that no other test or process uses: nobody else can take the port while a peer is
 /// away, and nothing can connect to itself (connections come from 127.0.0.1).

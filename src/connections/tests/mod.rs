@@ -8,5 +8,7 @@ mod faults;
 mod harness;
 mod kinds;
 mod make_break;
+mod peers;
 mod silent;
 mod stress;
+mod tls;

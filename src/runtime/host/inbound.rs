@@ -249,8 +249,8 @@ fn done(payload: &[u8]) -> Outcome {
 
 fn set_status(shared: &Shared, entry: &Arc<Entry>, payload: &[u8]) -> Result<(), End> {
     let Status { key, value } = Status::read(payload).ok_or_else(|| malformed("Status"))?;
-    if key == status::CONNECTED && entry.wire.last().is_some() {
-        // Whether the device can be reached is not for the driver to say.
+    if key == status::TLS_VERIFIED || (key == status::CONNECTED && entry.wire.last().is_some()) {
+        // Whether the device can be reached, and is who it says, is not for the driver to say.
         return Ok(());
     }
     if value.is_empty() {

@@ -11,7 +11,7 @@ use super::wire::Wire;
 use crate::connections;
 use crate::runtime::host::channel::Channel;
 use crate::runtime::program::Program;
-use crate::runtime::status::Board;
+use crate::runtime::status::{self, Board};
 use crate::runtime::view::{self, Fault, ModuleView, State};
 use crate::runtime::{Shared, debug};
 
@@ -156,6 +156,7 @@ impl Entry {
             state: life.state,
             since: life.since,
             connected,
+            tls_verified: self.board.get(status::TLS_VERIFIED).map(|value| &*value == "true"),
             reason,
             detail: life.detail.map(|detail| detail.to_string()).or(detail),
             last_error: life.last_error,

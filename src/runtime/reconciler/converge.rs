@@ -186,7 +186,7 @@ impl Reconciler {
             life.process = None;
         });
         // What it ran with is no longer wanted: an address that was taken away is not held on to.
-        close_link(slot);
+        close_link(&self.shared, slot);
         slot.emulator = None;
         slot.entry.set_status(&self.shared, status::CONNECTED, Some("false"));
     }
@@ -195,7 +195,7 @@ impl Reconciler {
     fn rest(&mut self, id: &Id) {
         self.unbind(id, None);
         let Some(slot) = self.slots.get_mut(id) else { return };
-        close_link(slot);
+        close_link(&self.shared, slot);
         slot.phase = Phase::Stopped;
         slot.emulator = None;
         slot.quarantine = None;

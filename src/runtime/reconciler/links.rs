@@ -8,6 +8,7 @@ use crate::connections::Target;
 use crate::runtime::directory::Id;
 use crate::runtime::emulator::Emulator;
 use crate::runtime::modules::ToModule;
+use crate::runtime::{Shared, status};
 
 impl Reconciler {
     /// Opens or changes the link of a module.
@@ -17,7 +18,7 @@ impl Reconciler {
             Way::None => {
                 slot.target = None;
                 slot.emulator = None;
-                return close_link(slot);
+                return close_link(&self.shared, slot);
             }
             Way::Link(target) => {
                 slot.emulator = None;
@@ -39,6 +40,8 @@ impl Reconciler {
             return;
         }
         slot.target = Some(target.clone());
+        let verified = target.address.tls_verified().map(|verified| if verified { "true" } else { "false" });
+        slot.entry.set_status(&self.shared, status::TLS_VERIFIED, verified);
         slot.entry.wire.expect(&target);
         match slot.entry.wire.link() {
             Some(link) => link.retarget(target),
@@ -53,8 +56,9 @@ impl Reconciler {
 }
 
 /// Lets the device go.
-pub(super) fn close_link(slot: &mut Slot) {
+pub(super) fn close_link(shared: &Shared, slot: &mut Slot) {
     slot.target = None;
+    slot.entry.set_status(shared, status::TLS_VERIFIED, None);
     if let Some(link) = slot.entry.wire.take_link() {
         tokio::spawn(async move { link.close().await });
     }

@@ -61,8 +61,12 @@ fn address(
         Kind::Ssh => unsupported("SSH"),
         Kind::Service => unsupported("HTTP"),
         Kind::Websocket => unsupported("WebSocket"),
-        _ if module.tls => unsupported("TLS"),
         _ if module.udp => unsupported("UDP"),
+        Kind::Device if module.tls => {
+            let tls = settings.tls.clone();
+            tls.check().map_err(|why| format!("the setting connection.tls cannot be used: {why}"))?;
+            Ok(Address::Tls { endpoint: endpoint(module, driver, settings)?, tls })
+        }
         Kind::Device | Kind::Logic => Ok(Address::Tcp(endpoint(module, driver, settings)?)),
     }
 }

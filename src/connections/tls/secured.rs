@@ -1,0 +1,60 @@
+//! A TLS connection as a link uses it.
+
+use super::Watched;
+use crate::connections::{
+    payload::Payload,
+    wire::{Arrival, Transport},
+};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::client::TlsStream;
+
+/// Says good-bye when it is dropped, as far as that is possible without waiting (RFC 8446, 6.1).
+pub(in crate::connections) struct Secured(pub(in crate::connections) TlsStream<Watched<TcpStream>>);
+
+/// Writes what the socket takes at once.
+struct AtOnce<'a>(&'a TcpStream);
+
+impl Transport for Secured {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Option<Arrival>>> {
+        ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
+        Poll::Ready(Ok((!buf.filled().is_empty()).then_some(Arrival::Filled)))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, payload: &Payload) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, &payload.bytes)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+}
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        let (socket, session) = self.0.get_mut();
+        session.send_close_notify();
+        while session.wants_write() && session.write_tls(&mut AtOnce(socket.get_ref())).is_ok() {}
+    }
+}
+
+impl io::Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
