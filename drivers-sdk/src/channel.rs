@@ -28,6 +28,8 @@ const KEPT: usize = 256 * 1024;
 pub(crate) enum Pending {
     /// One `Done` or `Failed`.
     Answer(oneshot::Sender<Result<Box<[u8]>>>),
+    /// One `Done` or `Failed`, which is acted on before the next frame is looked at.
+    Then(Box<dyn FnOnce(Result)>),
     /// `Notify` until it is ended.
     Subscription(Rc<dyn Fn(Notice<'_>)>),
 }
@@ -173,6 +175,12 @@ impl Channel {
             Some(Pending::Answer(_)) => {
                 if let Some(Pending::Answer(waiting)) = map.remove(&correlation) {
                     let _ = waiting.send(result.map(Box::from).map_err(Error::from_failure));
+                }
+            }
+            Some(Pending::Then(_)) => {
+                if let Some(Pending::Then(then)) = map.remove(&correlation) {
+                    drop(map);
+                    then(result.map(drop).map_err(Error::from_failure));
                 }
             }
             Some(Pending::Subscription(notify)) => {

@@ -13,7 +13,7 @@ use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::matcher::{Matcher, NoReply};
 use crate::module::Core;
-use crate::module::command::Command;
+use crate::module::command::{Command, start_tls};
 use crate::module::instance::Instance;
 use crate::ssh::SshCommand;
 use crate::status::StatusHandle;
@@ -75,6 +75,11 @@ impl<D: Driver> Cx<D> {
         Command::new(&self.core, Some(message.into()), NoReply)
     }
 
+    /// As [`send`](Self::send), as a WebSocket's text message. Other links send the text's bytes.
+    pub fn send_text(&self, text: impl Into<String>) -> Command<'_, NoReply> {
+        Command::new(&self.core, Some(text.into().into_bytes()), NoReply).text()
+    }
+
     /// Waits, in its turn, for something the device says by itself, such as a greeting. What arrived and was not yet
     /// given to `#[received]` is looked at first.
     pub fn expect<M: Matcher>(&self, matcher: M) -> Command<'_, M> {
@@ -86,9 +91,24 @@ impl<D: Driver> Cx<D> {
         self.core.queue.clear(&Error::replaced("the queue was cleared"));
     }
 
-    /// Drops the connection, and makes another; the reason is shown to people.
+    /// Drops the connection, and makes another: the device makes no sense. The reason is shown to people.
     pub fn disconnect(&self, reason: impl AsRef<str>) {
         self.core.disconnect(reason.as_ref());
+    }
+
+    /// Drops the connection, and makes another: the device does not let this module in, which is shown as `auth`. A
+    /// `#[login]` that fails does this by itself.
+    pub fn login_failed(&self, reason: impl AsRef<str>) {
+        self.core.login_failed(reason.as_ref());
+    }
+
+    /// Goes on in TLS on this connection, as a device asks for in mid-protocol (STARTTLS); done when the handshake is over.
+    /// If it fails, the connection is made anew.
+    ///
+    /// It takes its turn among the commands, and nothing is sent meanwhile. What the device had said before and nobody had
+    /// taken is dropped. It belongs into `#[login]`, where no other command comes between the device's word and this.
+    pub async fn start_tls(&self) -> Result {
+        start_tls(&self.core).await
     }
 
     /// Runs a command on the SSH server that the module is connected to, beside its shell:

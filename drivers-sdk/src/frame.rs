@@ -2,24 +2,39 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::str::FromStr;
 
+use drivers_sdk_protocol::message::Form;
+
 use crate::error::{Error, Result};
 
-/// One message of the device. It derefs to its bytes and prints as text.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Frame(Box<[u8]>);
+/// One message of the device. It derefs to its bytes and prints as text; two are equal if their bytes are.
+#[derive(Clone, Default)]
+pub struct Frame {
+    bytes: Box<[u8]>,
+    is_text: bool,
+}
 
 impl Frame {
+    pub(crate) fn of_form(bytes: &[u8], form: Form) -> Frame {
+        Frame { bytes: bytes.into(), is_text: form == Form::Text }
+    }
+
+    /// Whether it came as a WebSocket's text message. On other links it never does, whatever its bytes are.
+    pub fn is_text(&self) -> bool {
+        self.is_text
+    }
+
     /// The bytes as text; what is not UTF-8 becomes `�`.
     pub fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
+        String::from_utf8_lossy(self)
     }
 
     /// The bytes as text, or a `device` error if they are not UTF-8.
     pub fn as_str(&self) -> Result<&str> {
-        std::str::from_utf8(&self.0)
+        std::str::from_utf8(self)
             .map_err(|_| Error::device(format!("the device sent something that is not text: {self:?}")))
     }
 
@@ -34,19 +49,19 @@ impl Frame {
 
 impl From<&[u8]> for Frame {
     fn from(bytes: &[u8]) -> Frame {
-        Frame(bytes.into())
+        Frame::of_form(bytes, Form::Bytes)
     }
 }
 
 impl From<&str> for Frame {
     fn from(text: &str) -> Frame {
-        Frame(text.as_bytes().into())
+        Frame::from(text.as_bytes())
     }
 }
 
 impl From<Frame> for Vec<u8> {
     fn from(frame: Frame) -> Vec<u8> {
-        frame.0.into_vec()
+        frame.bytes.into_vec()
     }
 }
 
@@ -54,19 +69,33 @@ impl Deref for Frame {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Frame) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Frame {}
+
+impl Hash for Frame {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
     }
 }
 
 impl PartialEq<str> for Frame {
     fn eq(&self, text: &str) -> bool {
-        *self.0 == *text.as_bytes()
+        **self == *text.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Frame {
     fn eq(&self, text: &&str) -> bool {
-        *self.0 == *text.as_bytes()
+        **self == *text.as_bytes()
     }
 }
 
@@ -78,7 +107,7 @@ impl fmt::Display for Frame {
 
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Printable(&self.0))
+        write!(f, "{}", Printable(self))
     }
 }
 

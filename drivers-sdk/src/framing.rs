@@ -104,12 +104,15 @@ impl Framing {
 }
 
 /// What a device did that its framing does not allow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
-    /// A line over the limit was skipped.
+    #[error("skipped a line of more than {limit} bytes")]
     Skipped { limit: usize },
-    /// A length prefix over the limit: nothing after it can be trusted.
+    /// Nothing after this length prefix can be trusted.
+    #[error("a frame of {length} bytes is over the limit of {limit}: out of step")]
     OutOfStep { length: u64, limit: usize },
+    #[error("skipped {length} bytes: a message ended in the middle of a frame")]
+    Unfinished { length: usize },
 }
 
 /// Cuts one connection's bytes into frames. Holds no memory between whole frames.
@@ -130,6 +133,28 @@ impl Framer {
     pub(crate) fn reset(&mut self) {
         self.partial = Vec::new();
         self.skipping = false;
+    }
+
+    /// Takes one whole message and emits every frame in it. Its end ends a line, and nothing is kept for the next one.
+    /// Without a framing it is the frame, even if it is empty.
+    pub(crate) fn push_message(&mut self, bytes: &[u8], mut emit: impl FnMut(&[u8])) -> Result<(), Fault> {
+        if matches!(self.framing.rule, Rule::None) {
+            emit(bytes);
+            return Ok(());
+        }
+        let result = self.push(bytes, &mut emit);
+        let (rest, skipped) = (std::mem::take(&mut self.partial), std::mem::take(&mut self.skipping));
+        result?;
+        let limit = self.framing.limit;
+        match self.framing.rule {
+            _ if rest.is_empty() || skipped => Ok(()),
+            Rule::Lines { .. } if rest.len() > limit => Err(Fault::Skipped { limit }),
+            Rule::Lines { .. } => {
+                emit(&rest);
+                Ok(())
+            }
+            _ => Err(Fault::Unfinished { length: rest.len() }),
+        }
     }
 
     /// Takes bytes as they arrived and emits every whole frame. After a [`Fault::OutOfStep`] reset the framer and

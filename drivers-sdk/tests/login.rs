@@ -57,7 +57,7 @@ fn nothing_is_sent_and_nothing_is_received_before_the_login_is_done() {
         daemon.received(1, "OK\n").await;
         let mut rest = [daemon.next().await, daemon.next().await];
         rest.sort_by_key(|frame| frame.header.correlation);
-        assert_eq!(rest[0].kind(), Some(Kind::Transmit), "`connected` follows");
+        assert_eq!(rest[0].kind(), Some(Kind::Send), "`connected` follows");
         assert_eq!((rest[1].kind(), rest[1].header.correlation), (Some(Kind::Done), call));
     });
 }
@@ -72,12 +72,11 @@ fn a_login_that_fails_drops_the_connection_and_the_next_one_begins_anew() {
         daemon.transmitted(1).await;
         // A second greeting is nobody's; it must not be taken for that of the next connection.
         daemon.received(1, "HELLO 8\nNO\n").await;
-        let disconnect = daemon.expect_kind(Kind::Disconnect).await;
-        let Disconnect { connection, reason } = Disconnect::read(&disconnect.payload).unwrap();
-        assert_eq!(connection, 4);
-        assert!(reason.starts_with("login failed: ") && reason.contains("NO"), "{reason}");
+        let failed = daemon.expect_kind(Kind::LoginFailed).await;
+        let Disconnect { connection, reason } = Disconnect::read(&failed.payload).unwrap();
+        assert_eq!((connection, reason), (4, "the device answered NO"));
         daemon.wait(secs(5)).await;
-        daemon.link_down(1, "protocol", "the driver gave up: the login failed").await;
+        daemon.link_down(1, "auth", "the login failed").await;
         assert_eq!(daemon.result(call).await.unwrap_err().code, "offline");
 
         daemon.link_up(1, 5).await;
@@ -93,8 +92,40 @@ fn a_login_that_fails_drops_the_connection_and_the_next_one_begins_anew() {
 fn a_device_that_does_not_greet_is_left() {
     run(async {
         let mut daemon = start(Some(1)).await;
+        let failed = daemon.expect_kind(Kind::LoginFailed).await;
+        assert_eq!(Disconnect::read(&failed.payload).unwrap().connection, 1);
+    });
+}
+
+#[test]
+fn an_older_daemon_is_asked_to_disconnect() {
+    run(async {
+        let mut daemon = Daemon::offering::<Lamp>(&[]).await;
+        daemon.start(1, json!({}), Some(1)).await;
+        daemon.received(1, "HELLO 7\n").await;
+        assert_eq!(daemon.transmitted(1).await, (1, "SIGN 7\n".into(), 0));
+        daemon.received(1, "NO\n").await;
         let disconnect = daemon.expect_kind(Kind::Disconnect).await;
-        assert_eq!(Disconnect::read(&disconnect.payload).unwrap().connection, 1);
+        let reason = Disconnect::read(&disconnect.payload).unwrap().reason;
+        assert_eq!(reason, "login failed: the device answered NO");
+    });
+}
+
+#[test]
+fn whoever_waits_for_a_failed_login_on_a_makebreak_link_is_told() {
+    run(async {
+        let mut daemon = Daemon::of::<Lamp>().await;
+        let start = json!({
+            "id": "mod-1", "name": "Lamp", "settings": {}, "makebreak": true, "link": {"connection": 1}
+        });
+        daemon.start_with(1, start).await;
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.received(1, "HELLO 7\n").await;
+        let (_, _, correlation) = daemon.transmitted(1).await;
+        daemon.send(Kind::Done, 1, correlation, "").await;
+        daemon.received(1, "NO\n").await;
+        daemon.expect_kind(Kind::LoginFailed).await;
+        assert_eq!(daemon.result(call).await.unwrap_err().message, "the device answered NO");
     });
 }
 

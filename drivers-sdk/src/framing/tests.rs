@@ -104,3 +104,35 @@ fn nothing_is_held_between_frames() {
     framer.push(b"\n", |frame| assert_eq!(frame.len(), 5000)).unwrap();
     assert!(framer.partial.capacity() <= KEPT);
 }
+
+proptest! {
+    #[test]
+    fn what_a_message_holds_does_not_depend_on_the_one_before(first in vec(0u8..=20, 0..40), second in vec(0u8..=20, 0..40)) {
+        for framing in [none(), lines("\r"), lines("\r\n").limit(8), length_prefixed(1).limit(10), fixed(3)] {
+            let hear = |framer: &mut Framer, message: &[u8]| {
+                let mut frames = Vec::new();
+                let result = framer.push_message(message, |frame| frames.push(frame.to_vec()));
+                (frames, result)
+            };
+            let mut used = Framer::new(framing);
+            let _ = hear(&mut used, &first);
+            prop_assert_eq!(hear(&mut used, &second), hear(&mut Framer::new(framing), &second), "{:?}", framing);
+        }
+    }
+}
+
+#[test]
+fn a_message_ends_what_is_in_it() {
+    let hear = |framing: Framing, message: &[u8]| {
+        let mut frames = Vec::new();
+        let result = Framer::new(framing).push_message(message, |frame| frames.push(frame.to_vec()));
+        (frames, result)
+    };
+    assert_eq!(hear(none(), b""), (vec![vec![]], Ok(())));
+    assert_eq!(hear(lines("\r"), b"a\rb"), (vec![b"a".to_vec(), b"b".to_vec()], Ok(())));
+    assert_eq!(hear(lines("\r"), b"a\r"), (vec![b"a".to_vec()], Ok(())));
+    assert_eq!(hear(lines("\r\n").limit(1), b"a\r\nbcd").1, Err(Fault::Skipped { limit: 1 }));
+    assert_eq!(hear(lines("\r\n").limit(9), b"123456789ab").1, Err(Fault::Skipped { limit: 9 }));
+    let unfinished = (vec![b"ab".to_vec()], Err(Fault::Unfinished { length: 2 }));
+    assert_eq!(hear(length_prefixed(1), b"\x02ab\x05c"), unfinished);
+}

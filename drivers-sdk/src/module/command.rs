@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use drivers_sdk_protocol::message::Form;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::Core;
 use super::queue::{Queued, Slot, Ticket};
-use super::{Arrived, Core};
 use crate::error::{Error, Result};
-use crate::matcher::{Match, Matcher, NoReply};
+use crate::matcher::{Matcher, NoReply};
 use crate::schedule::LONGEST;
 
 /// How long the daemon may take to say what became of bytes on a make-break link, which includes connecting.
@@ -27,11 +29,13 @@ pub struct Command<'a, M = NoReply> {
     core: &'a Rc<Core>,
     /// Absent for `expect`, which sends nothing.
     message: Option<Vec<u8>>,
+    form: Form,
     name: Option<Cow<'static, str>>,
     priority: i8,
     timeout: Duration,
     retries: u32,
     delay: Duration,
+    keep: Option<Duration>,
     login: bool,
     matcher: M,
 }
@@ -49,14 +53,21 @@ impl<'a, M> Command<'a, M> {
         Command {
             core,
             message,
+            form: Form::Bytes,
             name: None,
             priority: 0,
             timeout: Duration::from_millis(declaration.timeout_ms).min(LONGEST),
             retries: declaration.retries,
             delay: Duration::from_millis(declaration.delay_ms).min(LONGEST),
+            keep: None,
             login: core.queue.is_login(),
             matcher,
         }
+    }
+
+    pub(crate) fn text(mut self) -> Self {
+        self.form = Form::Text;
+        self
     }
 
     /// Names the command: a newer one of the same name replaces it while it waits, and its caller is told
@@ -91,10 +102,20 @@ impl<'a, M> Command<'a, M> {
         self
     }
 
+    /// While the device is offline, keeps the command for this long instead of failing it at once: it is sent when the
+    /// link is back, in its place among the others, or fails with `offline` when the time is over. A command that was
+    /// sent when the link went down fails in any case, as nobody knows whether the device has heard it.
+    ///
+    /// On a make-break link it changes nothing: there a command connects.
+    pub fn keep(mut self, time: Duration) -> Self {
+        self.keep = Some(time.min(LONGEST));
+        self
+    }
+
     /// What the reply looks like; the command is done when it came, and gives what the matcher reads from it.
     pub fn reply<N: Matcher>(self, matcher: N) -> Command<'a, N> {
-        let Command { core, message, name, priority, timeout, retries, delay, login, matcher: _ } = self;
-        Command { core, message, name, priority, timeout, retries, delay, login, matcher }
+        let Command { core, message, form, name, priority, timeout, retries, delay, keep, login, .. } = self;
+        Command { core, message, form, name, priority, timeout, retries, delay, keep, login, matcher }
     }
 }
 
@@ -137,19 +158,21 @@ impl<M: Matcher> Drop for Place<'_, M> {
 }
 
 async fn run<M: Matcher>(command: Command<'_, M>) -> Result<M::Output> {
-    let Command { core, message, name, priority, timeout, retries, delay, login, matcher } = command;
+    let Command { core, message, form, name, priority, timeout, retries, delay, keep, login, matcher } =
+        command;
     if core.is_over() {
         return Err(Error::stopped());
     }
-    if !core.link.makebreak && !core.link.is_up() {
+    if keep.is_none() && !core.link.takes_commands() {
         return Err(core.offline());
     }
     let what = name.as_ref().map_or(String::new(), |name| format!(" to `{name}`"));
     let message = message.map(|message| core.declaration.framing.encode(message)).transpose()?;
-    let slot = Rc::new(Slot::new(Ticket::new(name, priority, login), matcher));
+    let keep = keep.map(|time| Instant::now() + time);
+    let slot = Rc::new(Slot::new(Ticket::new(name, priority, login, keep), matcher));
     core.queue.enter(slot.clone());
     let mut place = Place { core, slot, delay, deadline: None };
-    let result = drive(&mut place, message, what, timeout, retries).await;
+    let result = drive(&mut place, message, form, what, timeout, retries).await;
     place.slot.ignore();
     result
 }
@@ -157,30 +180,27 @@ async fn run<M: Matcher>(command: Command<'_, M>) -> Result<M::Output> {
 async fn drive<M: Matcher>(
     place: &mut Place<'_, M>,
     message: Option<Vec<u8>>,
+    form: Form,
     what: String,
     timeout: Duration,
     retries: u32,
 ) -> Result<M::Output> {
     let (core, slot) = (place.core, place.slot.clone());
-    poll_fn(|context| slot.ticket().poll_turn(context)).await?;
-    if let Some(free_at) = core.queue.free_at()
-        && let Ok(error) = timeout_at(free_at, poll_fn(|context| slot.ticket().poll_failure(context))).await
-    {
-        return Err(error);
-    }
+    turn(core, slot.ticket(), message.is_some()).await?;
+    slot.ticket().set_sent();
     let Some(message) = message else {
         // Nothing to send, and what is expected may have arrived already.
-        slot.listen();
-        take_from_inbox(core, &*slot);
+        listen(core, &slot);
+        core.inbox.offer_to(&*slot);
         return await_reply(place, timeout).await?.ok_or_else(|| {
             Error::timeout(format!("the device did not say within {timeout:?} what was expected{what}"))
         });
     };
     for _ in 0..=retries {
         if M::REPLIES {
-            slot.listen();
+            listen(core, &slot);
         }
-        if let Some(sent) = core.transmit(&message, core.link.makebreak || !M::REPLIES)? {
+        if let Some(sent) = core.transmit(&message, form, core.link.makebreak || !M::REPLIES)? {
             place.deadline = Some(Instant::now() + timeout);
             tokio::select! {
                 biased;
@@ -197,7 +217,62 @@ async fn drive<M: Matcher>(
             return Ok(reply);
         }
     }
-    Err(Error::timeout(format!("no reply{what} within {timeout:?}")))
+    let behind = if core.inbox.is_full() { ": the device says more than #[received] takes" } else { "" };
+    Err(Error::timeout(format!("no reply{what} within {timeout:?}{behind}")))
+}
+
+/// Waits until the command may be sent, whatever takes its turn away again meanwhile.
+async fn turn(core: &Core, ticket: &Ticket, sends: bool) -> Result {
+    loop {
+        if let Some(until) = ticket.keep {
+            match timeout_at(until, poll_fn(|context| ticket.poll_turn(context))).await {
+                Ok(turn) => turn?,
+                Err(_) if !core.link.takes_commands() => return Err(core.offline()),
+                // It waits for others, as any command does.
+                Err(_) => {}
+            }
+        }
+        poll_fn(|context| ticket.poll_turn(context)).await?;
+        if let Some(free_at) = core.queue.free_at()
+            && let Ok(lost) = timeout_at(free_at, poll_fn(|context| ticket.poll_lost(context))).await
+        {
+            lost?;
+            continue;
+        }
+        if !(sends && core.link.turns.get()) {
+            return Ok(());
+        }
+        let (share, turn) = core.share()?;
+        ticket.hold(share);
+        let refused = tokio::select! {
+            biased;
+            lost = poll_fn(|context| ticket.poll_lost(context)) => {
+                lost?;
+                continue;
+            }
+            turn = turn => match turn {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            },
+        };
+        // That the link went down is heard in a moment, and gives a command that is to be kept another turn.
+        let until = ticket
+            .keep
+            .filter(|_| refused.is_offline() && ticket.is_kept())
+            .ok_or_else(|| refused.clone())?;
+        match timeout_at(until, poll_fn(|context| ticket.poll_lost(context))).await {
+            Ok(lost) => lost?,
+            Err(_) => return Err(refused),
+        }
+    }
+}
+
+/// Frames that come from now on may be the reply, so they must come.
+fn listen<M: Matcher>(core: &Core, slot: &Slot<M>) {
+    slot.listen();
+    for correlation in core.inbox.let_on() {
+        core.done(correlation);
+    }
 }
 
 /// The reply, or `None` if it did not come in time.
@@ -210,23 +285,29 @@ async fn await_reply<M: Matcher>(place: &mut Place<'_, M>, timeout: Duration) ->
     }
 }
 
-/// Offers what arrived and nobody asked for; the first frame that is taken leaves the inbox.
-fn take_from_inbox(core: &Core, command: &dyn Queued) {
-    let mut inbox = core.inbox.borrow_mut();
-    let mut at = 0;
-    while let Some(arrived) = inbox.get(at) {
-        match arrived {
-            Arrived::Frame(frame) => match command.offer(frame) {
-                Match::No => at += 1,
-                Match::More => {
-                    inbox.remove(at);
-                }
-                Match::Done(_) => {
-                    inbox.remove(at);
-                    return;
-                }
-            },
-            Arrived::Acknowledge(_) => at += 1,
-        }
+/// Goes on in TLS, in its turn, so that nothing else is sent meanwhile.
+pub(crate) async fn start_tls(core: &Rc<Core>) -> Result {
+    if !core.link.takes_commands() {
+        return Err(core.offline());
     }
+    let ticket = Ticket::new(None, i8::MAX, core.queue.is_login(), None);
+    let (core, slot) = (core.clone(), Rc::new(Slot::new(ticket, NoReply)));
+    core.queue.enter(slot.clone());
+    let (tell, told) = oneshot::channel();
+    let number = core.tasks.number();
+    let tasks = core.clone();
+    // A task of its own: whoever asked may go away, and the turn lasts until the handshake is over.
+    let task = tokio::task::spawn_local(async move {
+        let place = Place { core: &core, slot, delay: Duration::ZERO, deadline: None };
+        let result = async {
+            turn(&core, place.slot.ticket(), true).await?;
+            core.start_tls()?.await.unwrap_or_else(|_| Err(core.offline()))
+        };
+        let result = result.await;
+        drop(place);
+        core.tasks.remove(number);
+        let _ = tell.send(result);
+    });
+    tasks.tasks.add(number, super::tasks::Scope::Connection, task.abort_handle());
+    told.await.unwrap_or_else(|_| Err(tasks.offline()))
 }

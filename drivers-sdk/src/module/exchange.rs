@@ -13,6 +13,12 @@ use crate::error::{Error, Result};
 impl Core {
     /// Sends a request of a kind that not every daemon knows; the future gives its answer.
     pub(crate) fn request_feature(&self, kind: Kind, write: impl FnOnce(&mut BytesMut)) -> Result<Request> {
+        self.has_feature(kind)?;
+        self.channel.request(kind, self.handle, write)
+    }
+
+    /// Whether frames of this kind may be sent.
+    pub(crate) fn has_feature(&self, kind: Kind) -> Result {
         if self.is_over() {
             return Err(Error::stopped());
         }
@@ -21,7 +27,7 @@ impl Core {
                 "this driver needs what Headend calls `{feature}`, and the Headend it runs on has not got it: \
                  install a newer one"
             ))),
-            _ => self.channel.request(kind, self.handle, write),
+            _ => Ok(()),
         }
     }
 

@@ -15,10 +15,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use drivers_sdk_protocol::message::{self, Failure, Level, LinkDown, code};
+use drivers_sdk_protocol::message::{self, Failure, Form, Level, LinkDown, LinkUp, code};
 
+use super::inbox::Arrived;
 use super::tasks::Scope;
-use super::{Arrived, Core, Phase};
+use super::{Core, Phase};
 use crate::channel;
 use crate::context::Cx;
 use crate::driver::{Driver, Reply};
@@ -85,7 +86,7 @@ impl<D: Driver> Instance<D> {
             return None;
         }
         if let Some(link) = &start.link {
-            instance.link_up(link.connection);
+            instance.link_up(link);
         }
         if D::DECLARATION.handlers.started {
             let this = instance.clone();
@@ -150,7 +151,11 @@ impl<D: Driver> Instance<D> {
         let task = tokio::task::spawn_local(async move {
             let core = &this.core;
             let reply = Reply { core, correlation };
-            match guarded(this.driver.call(&this.cx, function, args, reply)).await {
+            let mut call = std::pin::pin!(this.driver.call(&this.cx, function, args, reply));
+            let call = |context: &mut Context<'_>| {
+                core.tasks.within_call(correlation, || call.as_mut().poll(context))
+            };
+            match guarded(poll_fn(call)).await {
                 Ok(result) => {
                     core.tasks.remove_call(correlation);
                     if let (Err(error), false) = (result, core.is_over()) {
@@ -171,9 +176,9 @@ impl<D: Driver> Instance<D> {
         }
     }
 
-    pub(crate) fn link_up(self: &Rc<Self>, connection: u64) {
+    pub(crate) fn link_up(self: &Rc<Self>, up: &LinkUp) {
         let link = &self.core.link;
-        if link.connection.get() == connection {
+        if link.connection.get() == up.connection {
             return;
         }
         if link.is_up() {
@@ -181,8 +186,8 @@ impl<D: Driver> Instance<D> {
             let detail = "another connection took its place".into();
             self.link_down(LinkDown { reason: "closed".into(), detail });
         }
-        self.core.link_up(connection);
-        self.event(Event::Connected(connection));
+        self.core.link_up(up);
+        self.event(Event::Connected(up.connection));
     }
 
     pub(crate) fn link_down(self: &Rc<Self>, why: LinkDown) {
@@ -201,9 +206,9 @@ impl<D: Driver> Instance<D> {
         }
     }
 
-    /// Bytes of the device.
-    pub(crate) fn received(self: &Rc<Self>, bytes: &[u8], acknowledge: u32) {
-        if let Err(failure) = guard(|| self.core.received(bytes, acknowledge)) {
+    /// What the device sent.
+    pub(crate) fn received(self: &Rc<Self>, bytes: &[u8], form: Form, acknowledge: u32) {
+        if let Err(failure) = guard(|| self.core.received(bytes, form, acknowledge)) {
             // A matcher panicked.
             return self.core.fail(&failure);
         }
@@ -304,7 +309,12 @@ impl<D: Driver> Instance<D> {
             match self.while_connected(connection, poll).await {
                 None => return ("login", Ok(())),
                 Some(Err(error)) => {
-                    core.disconnect(&format!("login failed: {error}"));
+                    if core.link.makebreak {
+                        // The connection ends without a word, and nobody else would tell those who wait.
+                        core.queue.fail_all(&error);
+                        core.queue.open();
+                    }
+                    core.login_failed(error.message());
                     return ("login", Err(error));
                 }
                 Some(Ok(())) => {
@@ -339,15 +349,14 @@ impl<D: Driver> Instance<D> {
         if self.core.phase.get() != Phase::Running
             || self.receiving.get()
             || self.core.queue.is_closed()
-            || self.core.inbox.borrow().is_empty()
+            || self.core.inbox.is_empty()
         {
             return;
         }
         self.receiving.set(true);
         let this = self.clone();
         self.spawn(Scope::Module, async move {
-            loop {
-                let Some(arrived) = this.core.inbox.borrow_mut().pop_front() else { break };
+            while let Some(arrived) = this.core.inbox.pop() {
                 match arrived {
                     Arrived::Acknowledge(correlation) => this.core.done(correlation),
                     Arrived::Frame(frame) if D::DECLARATION.handlers.received => {

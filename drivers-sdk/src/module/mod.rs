@@ -12,25 +12,27 @@
 //! the answer to `Stop`, or `ModuleFailed`, is the last frame of its handle.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use drivers_sdk_protocol::Kind;
-use drivers_sdk_protocol::message::{self, Disconnect, Failure, Level, LinkDown, Transmit};
+use drivers_sdk_protocol::message::{self, Failure, Level};
 use serde::Serialize;
 
 use crate::channel::{self, Channel, Request};
 use crate::driver::Declaration;
 use crate::error::{Error, Result};
-use crate::frame::Frame;
-use crate::framing::{Fault, Framer};
 
 pub(crate) mod command;
 pub(crate) mod exchange;
+pub(crate) mod inbox;
 pub(crate) mod instance;
+pub(crate) mod link;
 pub(crate) mod queue;
+pub(crate) mod share;
 pub(crate) mod tasks;
 
+use inbox::Inbox;
+use link::Link;
 use queue::Queue;
 use tasks::Tasks;
 
@@ -45,31 +47,6 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// The link to the device, as the daemon told it last.
-#[derive(Debug)]
-pub(crate) struct Link {
-    /// Connect to send: a command may always be sent, and its answer says whether that worked.
-    pub(crate) makebreak: bool,
-    /// The connection, 0 while there is none.
-    pub(crate) connection: Cell<u64>,
-    /// Why there is none.
-    down: RefCell<Option<LinkDown>>,
-}
-
-impl Link {
-    pub(crate) fn is_up(&self) -> bool {
-        self.connection.get() != 0
-    }
-}
-
-/// What the device sent and nobody asked for, in order.
-#[derive(Debug)]
-pub(crate) enum Arrived {
-    Frame(Frame),
-    /// The daemon wants to know when everything before this has been taken.
-    Acknowledge(u32),
-}
-
 /// The part of a module that does not depend on the driver's type.
 pub(crate) struct Core {
     pub(crate) handle: u32,
@@ -81,11 +58,10 @@ pub(crate) struct Core {
     pub(crate) link: Link,
     pub(crate) queue: Queue,
     pub(crate) tasks: Tasks,
-    pub(crate) inbox: RefCell<VecDeque<Arrived>>,
+    pub(crate) inbox: Inbox,
     pub(crate) system: RefCell<Option<Box<message::System>>>,
     /// Correlations of the subscriptions it made.
     pub(crate) subscriptions: RefCell<Vec<u32>>,
-    framer: RefCell<Framer>,
 }
 
 impl std::fmt::Debug for Core {
@@ -102,6 +78,7 @@ impl Core {
         declaration: &'static Declaration,
         channel: Rc<Channel>,
     ) -> Core {
+        let makebreak = start.makebreak || declaration.makebreak;
         Core {
             handle,
             id: start.id.as_str().into(),
@@ -109,17 +86,12 @@ impl Core {
             declaration,
             channel,
             phase: Cell::new(Phase::Starting(correlation)),
-            link: Link {
-                makebreak: start.makebreak || declaration.makebreak,
-                connection: Cell::new(0),
-                down: RefCell::new(None),
-            },
-            queue: Queue::default(),
+            link: Link::new(makebreak, declaration.framing),
+            queue: Queue::new(makebreak),
             tasks: Tasks::default(),
-            inbox: RefCell::default(),
+            inbox: Inbox::default(),
             system: RefCell::new(start.system.clone().map(Box::new)),
             subscriptions: RefCell::default(),
-            framer: RefCell::new(Framer::new(declaration.framing)),
         }
     }
 
@@ -172,100 +144,10 @@ impl Core {
         self.channel.request(kind, self.handle, |out| out.extend_from_slice(&payload))
     }
 
-    /// Hands bytes to the connection that is up; on a make-break link, to whichever comes.
-    pub(crate) fn transmit(&self, bytes: &[u8], acknowledged: bool) -> Result<Option<Request>> {
-        if self.is_over() {
-            return Err(Error::stopped());
-        }
-        let connection = if self.link.makebreak { 0 } else { self.link.connection.get() };
-        let write = |out: &mut bytes::BytesMut| Transmit { connection, bytes }.write(out);
-        if acknowledged {
-            self.channel.request(Kind::Transmit, self.handle, write).map(Some)
-        } else {
-            self.channel.send(Kind::Transmit, self.handle, 0, write)?;
-            Ok(None)
-        }
-    }
-
-    /// Asks the daemon to make the connection anew.
-    pub(crate) fn disconnect(&self, reason: &str) {
-        if !self.is_over() {
-            let connection = self.link.connection.get();
-            let _ = self.channel.send(Kind::Disconnect, self.handle, 0, |out| {
-                Disconnect { connection, reason }.write(out);
-            });
-        }
-    }
-
-    // === What the daemon says of the link ===
-
-    /// A connection is up.
-    pub(crate) fn link_up(&self, connection: u64) {
-        self.link.connection.set(connection);
-        self.link.down.replace(None);
-        self.framer.borrow_mut().reset();
-        if self.declaration.handlers.login {
-            self.queue.close();
-            // What the last connection said must not be taken for this one's greeting.
-            self.empty_inbox();
-        }
-    }
-
     /// Drops what arrived and was not yet given to `received`.
-    fn empty_inbox(&self) {
-        for arrived in self.inbox.take() {
-            if let Arrived::Acknowledge(correlation) = arrived {
-                self.done(correlation);
-            }
-        }
-    }
-
-    /// The connection is gone: commands in flight fail at once. False if there was none.
-    pub(crate) fn link_down(&self, why: LinkDown) -> bool {
-        let was_up = self.link.connection.replace(0) != 0;
-        self.link.down.replace(Some(why));
-        self.framer.borrow_mut().reset();
-        self.queue.link_down(&self.offline(), self.link.makebreak);
-        was_up
-    }
-
-    /// The error of a command that cannot reach the device.
-    pub(crate) fn offline(&self) -> Error {
-        Error::offline(match &*self.link.down.borrow() {
-            Some(LinkDown { reason, detail }) if detail.is_empty() => {
-                format!("{} is offline: {reason}", self.name)
-            }
-            Some(LinkDown { detail, .. }) => format!("{} is offline: {detail}", self.name),
-            None => format!("{} is offline: it has not been connected yet", self.name),
-        })
-    }
-
-    /// Bytes of the device: replies go to the command in flight, everything else into the inbox.
-    pub(crate) fn received(&self, bytes: &[u8], acknowledge: u32) {
-        let result = self.framer.borrow_mut().push(bytes, |frame| {
-            if !self.queue.offer(frame) {
-                self.inbox.borrow_mut().push_back(Arrived::Frame(Frame::from(frame)));
-            }
-        });
-        match result {
-            Ok(()) => {}
-            Err(Fault::Skipped { limit }) => {
-                self.log(Level::Warn, &format!("skipped a line of more than {limit} bytes"));
-            }
-            Err(Fault::OutOfStep { length, limit }) => {
-                self.framer.borrow_mut().reset();
-                let reason = format!("a frame of {length} bytes is over the limit of {limit}: out of step");
-                self.log(Level::Warn, &reason);
-                self.disconnect(&reason);
-            }
-        }
-        if acknowledge != 0 {
-            // While the login waits for what it expects, the daemon must go on reading.
-            if self.inbox.borrow().is_empty() || self.queue.is_closed() {
-                self.done(acknowledge);
-            } else {
-                self.inbox.borrow_mut().push_back(Arrived::Acknowledge(acknowledge));
-            }
+    pub(crate) fn empty_inbox(&self) {
+        for correlation in self.inbox.clear() {
+            self.done(correlation);
         }
     }
 

@@ -1,15 +1,18 @@
 //! The commands of a module: one in flight, the others waiting by priority, then by age.
 //!
 //! ```text
-//!   send ──▶ waiting ──turn──▶ in flight ──reply, error, time-out──▶ done
-//!               │                  │ its caller went away
-//!               │ replaced,        └──▶ abandoned: keeps its turn until its reply or its deadline, so that a
-//!               │ offline, cleared      late reply is not taken for the next command's
-//!               ▼
-//!             failed
+//!   send ──▶ waiting ──turn──▶ ready ──sent──▶ in flight ──reply, error, time-out──▶ done
+//!             │   ▲              │                 │ its caller went away
+//!             │   └──────────────┘                 └──▶ abandoned: keeps its turn until its reply or its deadline, so
+//!             │ replaced,   the link went down          that a late reply is not taken for the next command's
+//!             │ cleared,    and it is to be kept
+//!             │ offline too long
+//!             ▼
+//!           failed
 //! ```
 //!
-//! The queue holds no task: each command is driven by the future of whoever sent it.
+//! While the link is down nobody gets a turn. What was sent fails when the link goes down, and so does what waits, but for
+//! those that are to be kept. The queue holds no task: each command is driven by the future of whoever sent it.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -22,35 +25,75 @@ use tokio::time::Instant;
 use crate::error::{Error, Result};
 use crate::matcher::{Match, Matcher};
 
+use super::share::Share;
+
 /// A command as the queue sees it.
 pub(crate) trait Queued {
     fn ticket(&self) -> &Ticket;
 
     /// Whether the frame belongs to its reply, and whether that is whole now.
     fn offer(&self, frame: &[u8]) -> Match<()>;
+
+    /// Whether frames may be its reply.
+    fn is_listening(&self) -> bool;
 }
 
 /// A command's place in the queue.
 pub(crate) struct Ticket {
     name: Option<Cow<'static, str>>,
     priority: i8,
-    turn: Cell<bool>,
-    failure: RefCell<Option<Error>>,
-    waker: RefCell<Option<Waker>>,
     /// It is part of the login.
     login: bool,
+    /// Until when it waits for the link to come back.
+    pub(crate) keep: Option<Instant>,
+    turn: Cell<bool>,
+    /// It is out: it must not be sent again on another connection.
+    sent: Cell<bool>,
+    /// The turn on a shared connection, while it has that.
+    share: RefCell<Option<Share>>,
+    failure: RefCell<Option<Error>>,
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Ticket {
-    pub(crate) fn new(name: Option<Cow<'static, str>>, priority: i8, login: bool) -> Ticket {
+    pub(crate) fn new(
+        name: Option<Cow<'static, str>>,
+        priority: i8,
+        login: bool,
+        keep: Option<Instant>,
+    ) -> Ticket {
         Ticket {
             name,
             priority,
             login,
+            keep,
             turn: Cell::new(false),
+            sent: Cell::new(false),
+            share: RefCell::new(None),
             failure: RefCell::new(None),
             waker: RefCell::new(None),
         }
+    }
+
+    /// Whether it waits for the link to come back.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.login && !self.sent.get() && self.keep.is_some_and(|until| until > Instant::now())
+    }
+
+    /// It goes out now.
+    pub(crate) fn set_sent(&self) {
+        self.sent.set(true);
+    }
+
+    /// Keeps the turn on a shared connection until the command is over.
+    pub(crate) fn hold(&self, share: Share) {
+        self.share.replace(Some(share));
+    }
+
+    /// Its turn is over.
+    fn end_turn(&self) {
+        self.turn.set(false);
+        self.share.replace(None);
     }
 
     fn wake(&self) {
@@ -73,12 +116,12 @@ impl Ticket {
         Poll::Pending
     }
 
-    /// Waits until the command fails.
-    pub(crate) fn poll_failure(&self, context: &Context<'_>) -> Poll<Error> {
-        match self.failed() {
-            Err(error) => Poll::Ready(error),
-            Ok(()) => self.wait(context),
+    /// Waits until the command loses its turn again: it failed, or it waits for another.
+    pub(crate) fn poll_lost(&self, context: &Context<'_>) -> Poll<Result> {
+        if let Err(error) = self.failed() {
+            return Poll::Ready(Err(error));
         }
+        if self.turn.get() { self.wait(context) } else { Poll::Ready(Ok(())) }
     }
 
     /// Waits for the command's turn.
@@ -125,10 +168,6 @@ impl<M: Matcher> Slot<M> {
         self.matcher.borrow_mut().sent()
     }
 
-    pub(crate) fn is_listening(&self) -> bool {
-        self.listening.get()
-    }
-
     /// Waits for the reply.
     pub(crate) fn poll_reply(&self, context: &Context<'_>) -> Poll<Result<M::Output>> {
         if let Some(reply) = self.reply.borrow_mut().take() {
@@ -144,6 +183,10 @@ impl<M: Matcher> Slot<M> {
 impl<M: Matcher> Queued for Slot<M> {
     fn ticket(&self) -> &Ticket {
         &self.ticket
+    }
+
+    fn is_listening(&self) -> bool {
+        self.listening.get()
     }
 
     fn offer(&self, frame: &[u8]) -> Match<()> {
@@ -172,6 +215,8 @@ pub(crate) struct Queue {
     abandoned: Cell<bool>,
     /// When the next command may be sent.
     free_at: Cell<Option<Instant>>,
+    /// There is no link: nobody gets a turn.
+    offline: Cell<bool>,
     /// A new connection, on which only the commands of the login get their turn.
     closed: Cell<bool>,
     /// The code that runs now is the login.
@@ -179,6 +224,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// On a make-break link commands always get their turn.
+    pub(crate) fn new(makebreak: bool) -> Queue {
+        Queue { offline: Cell::new(!makebreak), ..Queue::default() }
+    }
+
     /// Takes a command in. One of the same name that still waits is replaced: the new one has its place, and its
     /// caller is told.
     pub(crate) fn enter(&self, command: Rc<dyn Queued>) {
@@ -200,6 +250,9 @@ impl Queue {
 
     /// Gives the turn to the next command, if nothing is in flight.
     fn advance(&self) {
+        if self.offline.get() {
+            return;
+        }
         let mut current = self.current.borrow_mut();
         let mut waiting = self.waiting.borrow_mut();
         if current.is_none()
@@ -210,6 +263,20 @@ impl Queue {
             next.ticket().wake();
             *current = Some(next);
         }
+    }
+
+    /// The command in flight is over. What it had its turn for is given back.
+    fn end_current(&self) -> Option<Rc<dyn Queued>> {
+        self.abandoned.set(false);
+        let current = self.current.take()?;
+        current.ticket().end_turn();
+        Some(current)
+    }
+
+    /// The link is up.
+    pub(crate) fn online(&self) {
+        self.offline.set(false);
+        self.advance();
     }
 
     /// Holds up every command but those of the login.
@@ -248,8 +315,7 @@ impl Queue {
     /// A command is over, whether it had its turn or not.
     pub(crate) fn leave(&self, command: &Rc<impl Queued + 'static>, delay: std::time::Duration) {
         if self.is_current(command) {
-            self.current.replace(None);
-            self.abandoned.set(false);
+            self.end_current();
             if !delay.is_zero() {
                 self.free_at.set(Some(Instant::now() + delay));
             }
@@ -277,8 +343,8 @@ impl Queue {
             Match::No => false,
             Match::More => true,
             Match::Done(_) => {
-                if self.abandoned.take() {
-                    self.current.replace(None);
+                if self.abandoned.get() {
+                    self.end_current();
                     self.advance();
                 }
                 true
@@ -286,24 +352,39 @@ impl Queue {
         }
     }
 
-    /// The link went down. What is in flight fails; so does what waits, unless the link is made for each command.
+    /// Whether the command in flight waits for its reply.
+    pub(crate) fn listens(&self) -> bool {
+        self.current.borrow().as_ref().is_some_and(|command| command.is_listening())
+    }
+
+    /// The link went down. What was sent fails; so does what waits, unless it is to be kept or the link is made for each
+    /// command.
     pub(crate) fn link_down(&self, error: &Error, makebreak: bool) {
-        if makebreak {
-            let current = self.current.borrow_mut().take();
-            self.abandoned.set(false);
-            if let Some(command) = current {
+        self.offline.set(!makebreak);
+        if let Some(command) = self.end_current() {
+            if command.ticket().is_kept() {
+                command.ticket().wake();
+                self.waiting.borrow_mut().push_front(command);
+            } else {
                 command.ticket().fail(error.clone());
             }
-            self.advance();
-        } else {
-            self.fail_all(error);
         }
+        if makebreak {
+            return self.advance();
+        }
+        self.free_at.set(None);
+        self.waiting.borrow_mut().retain(|command| {
+            let kept = command.ticket().is_kept();
+            if !kept {
+                command.ticket().fail(error.clone());
+            }
+            kept
+        });
     }
 
     /// Fails every command.
     pub(crate) fn fail_all(&self, error: &Error) {
-        let current = self.current.borrow_mut().take();
-        self.abandoned.set(false);
+        let current = self.end_current();
         self.free_at.set(None);
         for command in current.into_iter().chain(self.waiting.take()) {
             command.ticket().fail(error.clone());

@@ -21,6 +21,8 @@ pub(crate) struct Tasks {
     next: Cell<u32>,
     /// The scope of what the code that runs now makes.
     scope: Cell<Option<Scope>>,
+    /// The call that the code that runs now works for, 0 for none.
+    call: Cell<u32>,
 }
 
 impl Tasks {
@@ -82,6 +84,19 @@ impl Tasks {
 
     pub(crate) fn scope(&self) -> Scope {
         self.scope.get().unwrap_or(Scope::Module)
+    }
+
+    /// The correlation of the call that the code that runs now works for; 0 for none.
+    pub(crate) fn call(&self) -> u32 {
+        self.call.get()
+    }
+
+    /// Runs code that works for a call.
+    pub(crate) fn within_call<R>(&self, correlation: u32, code: impl FnOnce() -> R) -> R {
+        self.call.set(correlation);
+        let result = code();
+        self.call.set(0);
+        result
     }
 
     /// Runs code in whose course tasks of this scope are made.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use drivers_sdk_protocol::frame::HEADER;
-use drivers_sdk_protocol::message::{self, Failure, Hello, LinkDown, LinkUp, Welcome, code};
+use drivers_sdk_protocol::message::{self, Failure, Form, Hello, LinkDown, LinkUp, Welcome, code};
 use drivers_sdk_protocol::{Decoder, Header, Kind, VERSIONS};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -153,10 +153,11 @@ impl<D: Driver> Process<D> {
         match kind {
             Kind::Call => instance.call(correlation, payload),
             Kind::Cancel => instance.cancel(correlation),
-            Kind::Received | Kind::ReceivedText => instance.received(payload, correlation),
+            Kind::Received => instance.received(payload, Form::Bytes, correlation),
+            Kind::ReceivedText => instance.received(payload, Form::Text, correlation),
             Kind::LinkUp => {
-                if let Some(LinkUp { connection, .. }) = read(&instance.core, payload) {
-                    instance.link_up(connection);
+                if let Some(up) = read::<LinkUp>(&instance.core, payload) {
+                    instance.link_up(&up);
                 }
             }
             Kind::LinkDown => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use drivers_sdk::Driver;
 use drivers_sdk_protocol::frame::encode;
-use drivers_sdk_protocol::message::{Failure, Log, Status, Transmit};
+use drivers_sdk_protocol::message::{Failure, Form, Log, Send, Status, Transmit};
 use drivers_sdk_protocol::{Decoder, Frame, Kind, feature};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +24,15 @@ pub fn run(test: impl Future<Output = ()>) {
         .build_local(Default::default())
         .unwrap();
     runtime.block_on(test);
+}
+
+/// What a driver sent on the wire.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub connection: u64,
+    pub call: u32,
+    pub form: Form,
+    pub bytes: Vec<u8>,
 }
 
 pub struct Daemon {
@@ -196,17 +205,29 @@ impl Daemon {
         self.result(correlation).await
     }
 
-    /// What the driver transmits, which must be the next frame.
+    /// What the driver sends on the wire, which must be the next frame.
     pub async fn transmitted(&mut self, module: u32) -> (u64, String, u32) {
+        let (Sent { connection, bytes, .. }, correlation) = self.sent(module).await;
+        (connection, String::from_utf8(bytes).unwrap(), correlation)
+    }
+
+    /// As `transmitted`, with all that is said about it.
+    pub async fn sent(&mut self, module: u32) -> (Sent, u32) {
         let frame = self.next().await;
-        assert_eq!(
-            (frame.kind(), frame.header.module),
-            (Some(Kind::Transmit), module),
-            "payload {:?}",
-            String::from_utf8_lossy(&frame.payload)
-        );
-        let transmit = Transmit::read(&frame.payload).unwrap();
-        (transmit.connection, String::from_utf8(transmit.bytes.to_vec()).unwrap(), frame.header.correlation)
+        let payload = String::from_utf8_lossy(&frame.payload);
+        assert_eq!(frame.header.module, module, "payload {payload:?}");
+        let sent = match frame.kind() {
+            Some(Kind::Transmit) => {
+                let Transmit { connection, bytes } = Transmit::read(&frame.payload).unwrap();
+                Sent { connection, call: 0, form: Form::Bytes, bytes: bytes.to_vec() }
+            }
+            Some(Kind::Send) => {
+                let Send { connection, call, form, bytes } = Send::read(&frame.payload).unwrap();
+                Sent { connection, call, form, bytes: bytes.to_vec() }
+            }
+            other => panic!("{other:?} sends nothing; payload {payload:?}, log {:?}", self.logs),
+        };
+        (sent, frame.header.correlation)
     }
 
     pub async fn received(&mut self, module: u32, text: &str) {
@@ -214,7 +235,11 @@ impl Daemon {
     }
 
     pub async fn link_up(&mut self, module: u32, connection: u64) {
-        self.send(Kind::LinkUp, module, 0, json!({"connection": connection}).to_string()).await;
+        self.link_up_with(module, json!({"connection": connection})).await;
+    }
+
+    pub async fn link_up_with(&mut self, module: u32, link: Value) {
+        self.send(Kind::LinkUp, module, 0, link.to_string()).await;
     }
 
     pub async fn link_down(&mut self, module: u32, reason: &str, detail: &str) {

@@ -1,0 +1,105 @@
+//! What the device sent and no command took, in order, until `received` takes it.
+//!
+//! The daemon asks now and then whether all it handed on has been taken, and reads nothing more from the device before the
+//! answer. That answer has its place here, so a device that talks faster than its driver listens is held up. But while a
+//! command waits for its reply, which may come behind all this, the answer is given at once, until [`LIMIT`] is here: so a
+//! handler may wait for a reply, however much the device says before it, and memory stays bounded.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use super::queue::Queued;
+use crate::frame::Frame;
+use crate::matcher::Match;
+
+/// How many bytes may be here before the device is held up even if a command waits for its reply.
+pub(crate) const LIMIT: usize = 4 * 1024 * 1024;
+/// What a frame takes beside its bytes.
+const FRAME: usize = 64;
+
+#[derive(Debug)]
+pub(crate) enum Arrived {
+    Frame(Frame),
+    /// The daemon wants to know, by this correlation, when everything before has been taken.
+    Acknowledge(u32),
+}
+
+#[derive(Default)]
+pub(crate) struct Inbox {
+    arrived: RefCell<VecDeque<Arrived>>,
+    size: Cell<usize>,
+}
+
+impl Inbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.arrived.borrow().is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.size.get() >= LIMIT
+    }
+
+    pub(crate) fn push(&self, arrived: Arrived) {
+        self.size.set(self.size.get() + size(&arrived));
+        self.arrived.borrow_mut().push_back(arrived);
+    }
+
+    pub(crate) fn pop(&self) -> Option<Arrived> {
+        let arrived = self.arrived.borrow_mut().pop_front()?;
+        self.size.set(self.size.get() - size(&arrived));
+        Some(arrived)
+    }
+
+    /// Empties it; the correlations that are to be answered.
+    pub(crate) fn clear(&self) -> Vec<u32> {
+        self.size.set(0);
+        let arrived = self.arrived.take().into_iter();
+        arrived.filter_map(|arrived| correlation(&arrived)).collect()
+    }
+
+    /// A command begins to wait for its reply: the correlations that are to be answered so that it can come.
+    pub(crate) fn let_on(&self) -> Vec<u32> {
+        if self.is_full() || self.is_empty() {
+            return Vec::new();
+        }
+        let mut arrived = self.arrived.borrow_mut();
+        let found = arrived.iter().filter_map(correlation).collect();
+        arrived.retain(|arrived| matches!(arrived, Arrived::Frame(_)));
+        found
+    }
+
+    /// Offers everything to a command; what it takes leaves.
+    pub(crate) fn offer_to(&self, command: &dyn Queued) {
+        let mut arrived = self.arrived.borrow_mut();
+        let mut at = 0;
+        while let Some(next) = arrived.get(at) {
+            let matched = match next {
+                Arrived::Frame(frame) => command.offer(frame),
+                Arrived::Acknowledge(_) => Match::No,
+            };
+            if matches!(matched, Match::No) {
+                at += 1;
+                continue;
+            }
+            self.size.set(self.size.get() - size(next));
+            arrived.remove(at);
+            if matches!(matched, Match::Done(_)) {
+                return;
+            }
+        }
+    }
+}
+
+fn size(arrived: &Arrived) -> usize {
+    match arrived {
+        Arrived::Frame(frame) => frame.len() + FRAME,
+        Arrived::Acknowledge(_) => 0,
+    }
+}
+
+fn correlation(arrived: &Arrived) -> Option<u32> {
+    match arrived {
+        Arrived::Frame(_) => None,
+        Arrived::Acknowledge(correlation) => Some(*correlation),
+    }
+}

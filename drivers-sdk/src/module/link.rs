@@ -1,0 +1,199 @@
+//! The link to the device: what the daemon says of it, and what goes over it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use drivers_sdk_protocol::message::{Disconnect, Form, Level, LinkDown, LinkUp, Send, StartTls, Transmit};
+use drivers_sdk_protocol::{Kind, feature};
+use tokio::sync::oneshot;
+
+use super::Core;
+use super::inbox::Arrived;
+use crate::channel::{Pending, Request};
+use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::framing::{Fault, Framer, Framing};
+
+/// The link to the device, as the daemon told it last.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Connect to send: a command may always be sent, and its answer says whether that worked.
+    pub(crate) makebreak: bool,
+    /// The connection, 0 while there is none.
+    pub(crate) connection: Cell<u64>,
+    /// It is shared: commands take turns with those of other modules.
+    pub(crate) turns: Cell<bool>,
+    /// It has messages, not a stream.
+    messages: Cell<bool>,
+    /// TLS begins: what still comes was not encrypted, and is nobody's.
+    handshake: Cell<bool>,
+    /// Why there is none.
+    down: RefCell<Option<LinkDown>>,
+    framer: RefCell<Framer>,
+}
+
+impl Link {
+    pub(crate) fn new(makebreak: bool, framing: Framing) -> Link {
+        Link {
+            makebreak,
+            connection: Cell::new(0),
+            turns: Cell::new(false),
+            messages: Cell::new(false),
+            handshake: Cell::new(false),
+            down: RefCell::new(None),
+            framer: RefCell::new(Framer::new(framing)),
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.connection.get() != 0
+    }
+
+    /// A command can be sent, or the daemon connects for it.
+    pub(crate) fn takes_commands(&self) -> bool {
+        self.makebreak || self.is_up()
+    }
+
+    /// Another stream, or none: what was half read means nothing.
+    fn reset(&self, connection: u64, down: Option<LinkDown>) -> u64 {
+        self.down.replace(down);
+        self.handshake.set(false);
+        self.framer.borrow_mut().reset();
+        self.connection.replace(connection)
+    }
+}
+
+// === What the daemon says ===
+
+impl Core {
+    /// A connection is up.
+    pub(crate) fn link_up(&self, up: &LinkUp) {
+        self.link.reset(up.connection, None);
+        self.link.messages.set(up.messages);
+        self.link.turns.set(up.turns);
+        if self.declaration.handlers.login {
+            self.queue.close();
+            // What the last connection said must not be taken for this one's greeting.
+            self.empty_inbox();
+        }
+        self.queue.online();
+    }
+
+    /// The connection is gone: commands in flight fail at once. False if there was none.
+    pub(crate) fn link_down(&self, why: LinkDown) -> bool {
+        let was_up = self.link.reset(0, Some(why)) != 0;
+        self.queue.link_down(&self.offline(), self.link.makebreak);
+        was_up
+    }
+
+    /// The error of a command that cannot reach the device.
+    pub(crate) fn offline(&self) -> Error {
+        Error::offline(match &*self.link.down.borrow() {
+            Some(LinkDown { reason, detail }) if detail.is_empty() => {
+                format!("{} is offline: {reason}", self.name)
+            }
+            Some(LinkDown { detail, .. }) => format!("{} is offline: {detail}", self.name),
+            None => format!("{} is offline: it has not been connected yet", self.name),
+        })
+    }
+
+    /// What the device sent: replies go to the command in flight, everything else into the inbox.
+    pub(crate) fn received(&self, bytes: &[u8], form: Form, acknowledge: u32) {
+        if !self.link.handshake.get() {
+            self.cut(bytes, form);
+        }
+        if acknowledge != 0 {
+            let at_once = self.inbox.is_empty() || (self.queue.listens() && !self.inbox.is_full());
+            if at_once { self.done(acknowledge) } else { self.inbox.push(Arrived::Acknowledge(acknowledge)) }
+        }
+    }
+
+    fn cut(&self, bytes: &[u8], form: Form) {
+        let take = |frame: &[u8]| {
+            if !self.queue.offer(frame) {
+                self.inbox.push(Arrived::Frame(Frame::of_form(frame, form)));
+            }
+        };
+        let messages = self.link.messages.get();
+        let mut framer = self.link.framer.borrow_mut();
+        let result = if messages { framer.push_message(bytes, take) } else { framer.push(bytes, take) };
+        let Err(fault) = result else { return };
+        if matches!(fault, Fault::OutOfStep { .. }) {
+            framer.reset();
+        }
+        drop(framer);
+        let text = fault.to_string();
+        self.log(Level::Warn, &text);
+        if matches!(fault, Fault::OutOfStep { .. }) && !messages {
+            self.disconnect(&text);
+        }
+    }
+}
+
+// === What the module sends ===
+
+impl Core {
+    /// Hands bytes to the connection that is up; on a make-break link, to whichever comes.
+    pub(crate) fn transmit(&self, bytes: &[u8], form: Form, acknowledged: bool) -> Result<Option<Request>> {
+        if self.is_over() {
+            return Err(Error::stopped());
+        }
+        let connection = if self.link.makebreak { 0 } else { self.link.connection.get() };
+        let call = self.tasks.call();
+        let kind = if self.channel.has(feature::SEND) { Kind::Send } else { Kind::Transmit };
+        let write = |out: &mut bytes::BytesMut| match kind {
+            Kind::Send => Send { connection, call, form, bytes }.write(out),
+            _ => Transmit { connection, bytes }.write(out),
+        };
+        if acknowledged {
+            self.channel.request(kind, self.handle, write).map(Some)
+        } else {
+            self.channel.send(kind, self.handle, 0, write)?;
+            Ok(None)
+        }
+    }
+
+    /// Asks the daemon to make the connection anew.
+    pub(crate) fn disconnect(&self, reason: &str) {
+        self.give_up(Kind::Disconnect, reason);
+    }
+
+    /// As `disconnect`, because the device does not let this module in.
+    pub(crate) fn login_failed(&self, reason: &str) {
+        if self.channel.has(feature::AUTH) {
+            self.give_up(Kind::LoginFailed, reason);
+        } else {
+            self.disconnect(&format!("login failed: {reason}"));
+        }
+    }
+
+    fn give_up(&self, kind: Kind, reason: &str) {
+        if !self.is_over() {
+            let connection = self.link.connection.get();
+            let _ =
+                self.channel.send(kind, self.handle, 0, |out| Disconnect { connection, reason }.write(out));
+        }
+    }
+
+    /// Asks the daemon to go on in TLS. What comes before its answer is dropped: whoever sits on the wire could have
+    /// written it.
+    pub(crate) fn start_tls(self: &Rc<Self>) -> Result<oneshot::Receiver<Result>> {
+        let connection = self.link.connection.get();
+        let (tell, told) = oneshot::channel();
+        let core = self.clone();
+        // Not a `Request`: the answer ends the handshake also if nobody waits for it any more.
+        let pending = Pending::Then(Box::new(move |answer| {
+            if core.link.connection.get() == connection {
+                core.link.handshake.set(false);
+            }
+            let _ = tell.send(answer);
+        }));
+        self.has_feature(Kind::StartTls)?;
+        let number = self.channel.register(pending);
+        self.channel.send(Kind::StartTls, self.handle, number, |out| StartTls { connection }.write(out))?;
+        self.link.handshake.set(true);
+        self.link.framer.borrow_mut().reset();
+        self.empty_inbox();
+        Ok(told)
+    }
+}
