@@ -43,6 +43,7 @@ pub(super) const RANGES: &[(&str, &str, i64, i64)] = &[
     ("connections", "user_timeout_ms", 0, HOUR),
     ("connections", "queue_bytes", 4 * KIB, GIB),
     ("connections", "read_bytes", 512, 16 * MIB),
+    ("connections", "recorder_bytes", 0, GIB),
 
     ("builds", "fetch_ms", 1_000, DAY),
     ("builds", "connect_ms", 100, 10 * MINUTE),

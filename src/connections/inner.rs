@@ -5,7 +5,8 @@
 //! nothing grows but the queue, which is bounded.
 
 use super::{
-    Error, Failure, Mode, Payload, Reason, Receipt, State, Target, dial, outbox::Outbox, wire::Writer,
+    Error, Failure, Mode, Payload, Reason, Receipt, Recorder, State, Target, dial, outbox::Outbox,
+    wire::Writer,
 };
 use bytes::Buf as _;
 use std::{
@@ -90,6 +91,7 @@ impl Inner {
         receipt: Option<Receipt>,
         limit: usize,
         quiet: &AtomicBool,
+        recorder: Option<&Recorder>,
     ) -> Accepted {
         if self.orders.close {
             return Accepted::Refused(receipt, self.closed());
@@ -125,7 +127,14 @@ impl Inner {
             self.outbox.push(payload, receipt);
             return Accepted::Queued { wake: true };
         }
-        match writer.try_write(&payload.bytes) {
+        // Held while it is written: no answer is recorded before it.
+        let mut sending = recorder.map(Recorder::sending);
+        let outcome = writer.try_write(&payload.bytes);
+        if let (Some(sending), Ok(sent)) = (&mut sending, &outcome) {
+            sending.sent(&payload, *sent);
+        }
+        drop(sending);
+        match outcome {
             Ok(sent) if sent == payload.bytes.len() => Accepted::Sent(receipt),
             Ok(sent) => {
                 payload.bytes.advance(sent);
@@ -140,7 +149,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Flush {
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>, recorder: Option<&Recorder>) -> Flush {
         let Some(writer) = &self.writer else { return Flush::Clean };
         let Some(front) = self.outbox.front() else {
             if !self.unflushed {
@@ -161,7 +170,13 @@ impl Inner {
             Poll::Ready(Ok(sent)) => {
                 let one = !writer.is_socket();
                 self.unflushed = one;
-                Flush::Sent(sent, self.outbox.advance(sent, one))
+                let mut sending = recorder.map(Recorder::sending);
+                let receipts = self.outbox.advance(sent, one, |payload, sent| {
+                    if let Some(sending) = &mut sending {
+                        sending.sent(payload, sent);
+                    }
+                });
+                Flush::Sent(sent, receipts)
             }
         }
     }

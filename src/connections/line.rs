@@ -81,6 +81,9 @@ impl Line {
             Poll::Ready(Ok(Some(piece))) => {
                 shared.hub.counters.bytes_in.fetch_add(piece.len() as u64, Relaxed);
                 shared.heard();
+                if let Some(recorder) = &shared.recorder {
+                    recorder.received(piece.form(), &piece);
+                }
                 if self.hold.is_some() {
                     shared.touch();
                 }

@@ -22,7 +22,7 @@ impl Drop for Handle {
 
 impl Link {
     pub(super) fn open<S: Sink>(hub: Arc<Hub>, target: Target, sink: S) -> Self {
-        let shared = Arc::new(Shared::new(hub, target));
+        let shared = Arc::new(Shared::new(hub, target, sink.recorder()));
         tokio::spawn(Life::new(shared.clone(), sink).run());
         Self(Arc::new(Handle(shared)))
     }

@@ -45,6 +45,7 @@ mod options;
 mod outbox;
 mod payload;
 mod ration;
+pub mod recorder;
 mod resolve;
 mod settings;
 mod shared;
@@ -62,6 +63,7 @@ pub use error::Error;
 pub use link::{Link, Receipt};
 pub use options::Options;
 pub use payload::{Form, Payload};
+pub use recorder::Recorder;
 pub use resolve::Resolve;
 pub use settings::{KEY as SETTINGS_KEY, Settings};
 pub use state::{Failure, Reason, State};
@@ -97,6 +99,11 @@ pub trait Sink: Send + Sync + 'static {
     /// wire. Dropped unfinished when the link is closed, retargeted or disconnected meanwhile.
     fn received(&self, bytes: &[u8], form: Form) -> impl Future<Output = ()> + Send;
 
+    /// Where what goes over the wire is recorded. Asked once, when the link is opened.
+    fn recorder(&self) -> Option<Arc<Recorder>> {
+        None
+    }
+
     /// What people call this link, for the log: the module's id and name, say.
     fn label(&self) -> Cow<'_, str> {
         Cow::Borrowed("")
@@ -126,6 +133,11 @@ impl Connections {
     /// last clone is dropped.
     pub fn open<S: Sink>(&self, target: Target, sink: S) -> Link {
         Link::open(self.0.clone(), target, sink)
+    }
+
+    /// A recorder for what is behind a [`Sink`]; none if they are switched off.
+    pub fn recorder(&self) -> Option<Arc<Recorder>> {
+        Recorder::new(self.0.options.recorder_bytes)
     }
 
     pub fn metrics(&self) -> Snapshot {

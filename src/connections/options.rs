@@ -49,6 +49,8 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes read at once; a link has such a buffer only while it hands bytes on.
     pub read_bytes: usize,
+    /// Memory that the flight recorder of a module may grow to. 0 switches the recorders off.
+    pub recorder_bytes: usize,
 }
 
 impl Default for Options {
@@ -74,6 +76,7 @@ impl Default for Options {
             user_timeout_ms: 20_000,
             queue_bytes: 1024 * 1024,
             read_bytes: 32 * 1024,
+            recorder_bytes: 64 * 1024,
         }
     }
 }

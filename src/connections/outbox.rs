@@ -42,17 +42,27 @@ impl Outbox {
         filled
     }
 
-    /// So many bytes were sent, of the payload in front only or of several. Gives back the receipts of what is now sent.
-    pub(super) fn advance(&mut self, sent: usize, front_only: bool) -> Vec<Receipt> {
+    /// So many bytes were sent, of the payload in front only or of several; `went` is told of each payload how many. Gives back
+    /// the receipts of what is now sent.
+    pub(super) fn advance(
+        &mut self,
+        sent: usize,
+        front_only: bool,
+        mut went: impl FnMut(&Payload, usize),
+    ) -> Vec<Receipt> {
         self.bytes = self.bytes.saturating_sub(sent);
         let mut left = sent;
         let mut receipts = Vec::new();
         while let Some((payload, receipt)) = self.items.front_mut() {
-            if left < payload.bytes.len() {
+            let length = payload.bytes.len();
+            if left > 0 || front_only {
+                went(payload, left.min(length));
+            }
+            if left < length {
                 payload.bytes.advance(left);
                 break;
             }
-            left -= payload.bytes.len();
+            left -= length;
             receipts.extend(receipt.take());
             self.items.pop_front();
             if front_only {

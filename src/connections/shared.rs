@@ -4,7 +4,7 @@
 //! nothing is written to it any more. The lock is never held across an await, nor while a receipt or the sink is called.
 
 use super::{
-    Address, Error, Failure, Hub, Mode, Payload, Reason, Receipt, State, Target,
+    Address, Error, Failure, Hub, Mode, Payload, Reason, Receipt, Recorder, State, Target,
     inner::{Accepted, Flush, Inner, Order, Orders},
     options::ms,
     wire::Writer,
@@ -25,6 +25,7 @@ use tokio::{sync::Notify, time::Instant};
 
 pub(super) struct Shared {
     pub(super) hub: Arc<Hub>,
+    pub(super) recorder: Option<Arc<Recorder>>,
     inner: Mutex<Inner>,
     /// The task, wherever it waits.
     waker: AtomicWaker,
@@ -43,7 +44,7 @@ pub(super) enum Either<A, B> {
 // === impl Shared: for handles ===
 
 impl Shared {
-    pub(super) fn new(hub: Arc<Hub>, target: Target) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, target: Target, recorder: Option<Arc<Recorder>>) -> Self {
         let state = match target.mode {
             Mode::KeepOpen => State::connecting(),
             Mode::MakeBreak { .. } => State::Idle,
@@ -51,6 +52,7 @@ impl Shared {
         hub.counters.enter(&state);
         Self {
             hub,
+            recorder,
             inner: Mutex::new(Inner::new(target, state)),
             waker: AtomicWaker::new(),
             attention: AtomicBool::new(false),
@@ -68,7 +70,7 @@ impl Shared {
         let limit = self.hub.options.queue_bytes;
         let length = payload.bytes.len() as u64;
         let mut inner = self.inner.lock();
-        match inner.accept(payload, receipt, limit, &self.quiet) {
+        match inner.accept(payload, receipt, limit, &self.quiet, self.recorder.as_deref()) {
             Accepted::Sent(receipt) => {
                 drop(inner);
                 self.hub.counters.bytes_out.fetch_add(length, Relaxed);
@@ -202,7 +204,7 @@ impl Shared {
             if let Some(order) = inner.order(false) {
                 return Poll::Ready(order);
             }
-            match inner.flush(cx) {
+            match inner.flush(cx, self.recorder.as_deref()) {
                 Flush::Clean => {
                     *look = inner.broken.is_some();
                     break;
@@ -317,8 +319,22 @@ impl Shared {
         let news = inner.state.news(&state);
         self.hub.counters.leave(&inner.state);
         self.hub.counters.enter(&state);
+        self.record(inner, &state);
         inner.state = state;
         news
+    }
+
+    /// Whether it is connected changes.
+    fn record(&self, inner: &Inner, next: &State) {
+        let Some(recorder) = &self.recorder else { return };
+        match (&inner.state, next) {
+            (_, State::Up { peer, .. }) => {
+                let address = &inner.target.address;
+                recorder.up(address, *peer, address.datagrams());
+            }
+            (State::Up { .. }, _) => recorder.down(next.reason(), next.detail()),
+            _ => {}
+        }
     }
 
     /// The task is over, however it came to that.
@@ -329,7 +345,9 @@ impl Shared {
         inner.orders.close = true;
         inner.done = true;
         self.hub.counters.leave(&inner.state);
-        inner.state = State::down(&failure, 0, std::time::SystemTime::now(), None);
+        let state = State::down(&failure, 0, std::time::SystemTime::now(), None);
+        self.record(&inner, &state);
+        inner.state = state;
         let closed = inner.closed();
         self.abandon(inner, &Err(closed));
         self.finished.notify_waiters();

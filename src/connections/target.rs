@@ -87,6 +87,13 @@ impl Address {
             Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
+
+    /// These are datagrams.
+    pub fn datagrams(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) => false,
+        }
+    }
 }
 
 /// As people write it: `host:port`, `[::1]:port`, `unix:/path`.

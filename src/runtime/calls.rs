@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::exec::{Error, Exec, Reply, Target};
 use super::host::inbound::Answer;
-use super::host::pending::{Outcome, Waiter};
+use super::host::pending::{Outcome, Recorded, Waiter};
 use super::modules::{Entry, Place};
 use super::view::State;
 use super::{Shared, view};
@@ -35,7 +35,7 @@ pub(crate) async fn exec(shared: &Shared, request: Exec) -> Result<Reply, Error>
             entry.wire.running().ok_or_else(|| not_running(&entry))?
         }
     };
-    check(&entry, &place, &request.function, &request.args, request.clearance)?;
+    let number = check(&entry, &place, &request.function, &request.args, request.clearance)?;
     crowded(shared, &entry, &place)?;
     entry.wire.wake();
     let call = Call {
@@ -43,7 +43,7 @@ pub(crate) async fn exec(shared: &Shared, request: Exec) -> Result<Reply, Error>
         args: &request.args,
         user: request.user.as_deref().map(Cow::Borrowed),
     };
-    let mut calling = place.channel.call(place.handle, &call, begun + limit);
+    let mut calling = place.channel.call(place.handle, &call, recorded(&entry, number), begun + limit);
     let outcome = calling.outcome().await;
     drop(calling);
     shared.metrics.exec(begun.elapsed(), &outcome);
@@ -68,10 +68,11 @@ pub(crate) fn relay(
     };
     if let Some(place) = entry.wire.running() {
         let ready = check(&entry, &place, &function, args, Security::Administrator)
-            .and_then(|()| crowded(shared, &entry, &place));
-        if let Err(error) = ready {
-            return answer.error(&error);
-        }
+            .and_then(|number| crowded(shared, &entry, &place).map(|()| number));
+        let number = match ready {
+            Ok(number) => number,
+            Err(error) => return answer.error(&error),
+        };
         entry.wire.wake();
         let begun = Instant::now();
         let limit = Duration::from_millis(shared.options.exec_timeout_ms);
@@ -85,7 +86,8 @@ pub(crate) fn relay(
             }
         };
         let call = Call { function, args, user: None };
-        place.channel.begin_call(place.handle, &call, begun + limit, Waiter::Then(Box::new(then)));
+        let (recorded, waiter) = (recorded(&entry, number), Waiter::Then(Box::new(then)));
+        place.channel.begin_call(place.handle, &call, recorded, begun + limit, waiter);
     } else if entry.life().coming {
         let request = Exec {
             target,
@@ -107,13 +109,18 @@ pub(crate) fn relay(
     }
 }
 
+fn recorded(entry: &Entry, number: u16) -> Recorded<'_> {
+    entry.recorder.as_ref().map(|recorder| (recorder, number))
+}
+
+/// The number of the function, for the record.
 fn check(
     entry: &Entry,
     place: &Place,
     function: &str,
     args: &RawValue,
     clearance: Security,
-) -> Result<(), Error> {
+) -> Result<u16, Error> {
     if args.get().len() > MAX_ARGS {
         return Err(Error::BadRequest(format!(
             "the arguments of {function} are {} bytes, over the limit of {MAX_ARGS}",

@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::exec;
+use crate::connections::recorder::commands;
 use crate::repositories::Artifact;
 
 /// One build of a driver. Two builds are never the same program, also of one commit.
@@ -24,15 +25,20 @@ pub(crate) struct Program {
     pub(crate) executable: PathBuf,
     pub(crate) built_at: SystemTime,
     pub(crate) manifest: Arc<Manifest>,
-    functions: HashMap<String, usize>,
+    /// Where in the manifest, and the number in records.
+    functions: HashMap<String, (usize, u16)>,
 }
 
 impl Program {
     pub(crate) fn new(driver: Arc<str>, artifact: Artifact) -> Program {
         let Artifact { executable, manifest, commit, built_at } = artifact;
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let functions =
-            manifest.functions.iter().enumerate().map(|(at, function)| (function.name.clone(), at)).collect();
+        let functions = manifest
+            .functions
+            .iter()
+            .enumerate()
+            .map(|(at, Function { name, .. })| (name.clone(), (at, commands::number(name))))
+            .collect();
         Program {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             driver,
@@ -44,23 +50,25 @@ impl Program {
         }
     }
 
-    /// Whether this caller may call this function with these arguments.
+    /// Whether this caller may call this function with these arguments; the function's number in records.
     pub(crate) fn admit(
         &self,
         module: &str,
         name: &str,
         args: &RawValue,
         clearance: Security,
-    ) -> Result<(), exec::Error> {
-        let function = self.functions.get(name).and_then(|at| self.manifest.functions.get(*at));
-        let Some(function) = function else {
+    ) -> Result<u16, exec::Error> {
+        let found = self.functions.get(name);
+        let found = found.and_then(|(at, number)| Some((self.manifest.functions.get(*at)?, *number)));
+        let Some((function, number)) = found else {
             return Err(exec::Error::UnknownFunction { module: module.into(), function: name.into() });
         };
         if function.security > clearance {
             let needed = if function.security == Security::Support { "support" } else { "administrator" };
             return Err(exec::Error::Denied { function: name.into(), needed });
         }
-        fits(function, args).map_err(exec::Error::BadRequest)
+        fits(function, args).map_err(exec::Error::BadRequest)?;
+        Ok(number)
     }
 }
 
@@ -124,7 +132,7 @@ mod tests {
 
     fn admit(function: &str, args: &str, clearance: Security) -> Result<(), String> {
         let args = RawValue::from_string(args.into()).unwrap();
-        program().admit("mod-1", function, &args, clearance).map_err(|error| error.to_string())
+        program().admit("mod-1", function, &args, clearance).map(drop).map_err(|error| error.to_string())
     }
 
     #[test]

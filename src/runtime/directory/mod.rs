@@ -3,16 +3,19 @@
 //! It is fed with the store's changes and answers with what each one affects, so that nothing else is looked at.
 //! Only the reconciler holds it.
 
+mod hidden;
 mod index;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::connections;
 use crate::model::merge::{self, Layer};
 use crate::model::{Driver, Kind, Module, Repository, Resource, Role, Settings, System};
 use crate::runtime::names::Places;
-use crate::secrets::{Vault, fields};
+use crate::secrets::{Secret, Vault, fields};
 use crate::store::{Change, Document, typed};
 
 use index::Index;
@@ -61,6 +64,8 @@ pub(crate) struct Settled {
     pub(crate) values: String,
     /// What they say of its connection; or why that cannot be used.
     pub(crate) connection: Result<connections::Settings, String>,
+    /// What must not be seen on its wire.
+    pub(crate) secrets: Vec<Secret>,
 }
 
 impl Directory {
@@ -185,8 +190,8 @@ impl Directory {
         }
     }
 
-    /// The settings that a module gets, as JSON text.
-    pub(crate) fn settings(&self, module: &Module) -> Result<Settled, String> {
+    /// The settings that a module gets; `schema` is what its driver says of them.
+    pub(crate) fn settings(&self, module: &Module, schema: &Value) -> Result<Settled, String> {
         let system = module.control_system_id.as_deref().and_then(|id| self.systems.get(id));
         let parents = merge::parents(module, system.map(Arc::as_ref));
         let rows = parents.iter().flat_map(|parent| self.settings_of.of(parent));
@@ -205,13 +210,19 @@ impl Directory {
             }
         }
         let mut values = merge::merge(&layers).values;
+        let mut secrets = Vec::new();
+        hidden::sealed(&layers, &mut secrets);
+        hidden::declared(schema, &values, &mut secrets);
+        hidden::of_uri(&module.uri, &mut secrets);
         let connection = if module.role == Role::Logic {
             Ok(connections::Settings::default())
         } else {
-            connections::Settings::read(values.remove(connections::SETTINGS_KEY))
+            let connection = values.remove(connections::SETTINGS_KEY);
+            connection.iter().for_each(|connection| hidden::telling(connection, &mut secrets));
+            connections::Settings::read(connection)
         };
         let values = serde_json::to_string(&values).map_err(|error| error.to_string())?;
-        Ok(Settled { values, connection })
+        Ok(Settled { values, connection, secrets })
     }
 
     /// The ids of the settings documents of a parent.

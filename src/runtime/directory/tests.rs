@@ -62,7 +62,9 @@ impl World {
     }
 
     fn settings(&self, id: &str) -> Result<String, String> {
-        self.directory.settings(&self.directory.modules[id]).map(|settings| settings.values)
+        self.directory
+            .settings(&self.directory.modules[id], &serde_json::Value::Null)
+            .map(|settings| settings.values)
     }
 
     fn displays(&self) -> Vec<String> {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::outgoing::Outgoing;
-use super::pending::{Outcome, Pending, Purpose, Waiter};
+use super::pending::{Outcome, Pending, Purpose, Recorded, Waiter};
 use crate::runtime::modules::Entry;
 use crate::runtime::options::Options;
 use crate::runtime::subscriptions::Subscription;
@@ -156,9 +156,16 @@ impl Channel {
     }
 
     /// Calls a function. The caller gives up by dropping what it gets.
-    pub(crate) fn call(self: &Arc<Self>, module: u32, call: &Call<'_>, deadline: Instant) -> Calling {
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        module: u32,
+        call: &Call<'_>,
+        recorded: Recorded<'_>,
+        deadline: Instant,
+    ) -> Calling {
         let (sender, answer) = oneshot::channel();
-        let correlation = self.begin_call(module, call, deadline, Waiter::Caller(sender)).unwrap_or(0);
+        let waiter = Waiter::Caller(sender);
+        let correlation = self.begin_call(module, call, recorded, deadline, waiter).unwrap_or(0);
         Calling { channel: self.clone(), module, correlation, answer }
     }
 
@@ -167,10 +174,11 @@ impl Channel {
         &self,
         module: u32,
         call: &Call<'_>,
+        recorded: Recorded<'_>,
         deadline: Instant,
         waiter: Waiter,
     ) -> Option<u32> {
-        let correlation = self.pending.insert(module, Purpose::Work, deadline, waiter)?;
+        let correlation = self.pending.insert_call(module, recorded, deadline, waiter)?;
         self.send_json(Kind::Call, module, correlation, call);
         Some(correlation)
     }

@@ -140,7 +140,11 @@ fn act(
                 message::Form::Bytes => Form::Bytes,
                 message::Form::Text => Form::Text,
             };
-            let payload = Payload { bytes: Bytes::copy_from_slice(send.bytes), form, command: send.call };
+            let payload = Payload {
+                bytes: Bytes::copy_from_slice(send.bytes),
+                form,
+                command: channel.pending.tag(send.call),
+            };
             entry.wire.send(answer(), send.connection, payload);
         }
         Kind::Disconnect | Kind::LoginFailed => {

@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::connections::recorder::{self, Recorder};
+
 /// How exactly deadlines are kept.
 const SWEEP: Duration = Duration::from_millis(20);
 
@@ -64,7 +66,12 @@ struct Request {
     purpose: Purpose,
     deadline: Instant,
     waiter: Waiter,
+    /// For the record of the module's wire: that it is over is told by dropping this.
+    recorded: Option<recorder::Call>,
 }
+
+/// Where a call is recorded, and the number of its function there.
+pub(crate) type Recorded<'a> = Option<(&'a Arc<Recorder>, u16)>;
 
 impl Waiter {
     pub(crate) fn tell(self, outcome: Outcome) {
@@ -84,6 +91,28 @@ impl Pending {
         deadline: Instant,
         waiter: Waiter,
     ) -> Option<u32> {
+        self.add(waiter, |waiter, _| Request { module, purpose, deadline, waiter, recorded: None })
+    }
+
+    /// As [`Pending::insert`], for a call of a function.
+    pub(crate) fn insert_call(
+        &self,
+        module: u32,
+        recorded: Recorded<'_>,
+        deadline: Instant,
+        waiter: Waiter,
+    ) -> Option<u32> {
+        self.add(waiter, |waiter, correlation| Request {
+            recorded: recorded
+                .and_then(|(recorder, number)| recorder::Call::new(recorder, number, correlation)),
+            purpose: Purpose::Work,
+            module,
+            deadline,
+            waiter,
+        })
+    }
+
+    fn add(&self, waiter: Waiter, request: impl FnOnce(Waiter, u32) -> Request) -> Option<u32> {
         let mut table = self.table.lock();
         if let Some(why) = table.closed.clone() {
             drop(table);
@@ -96,7 +125,7 @@ impl Pending {
                 break table.last;
             }
         };
-        table.requests.insert(correlation, Request { module, purpose, deadline, waiter });
+        table.requests.insert(correlation, request(waiter, correlation));
         drop(table);
         if !self.sweeping.swap(true, Ordering::AcqRel) {
             self.begin.notify_one();
@@ -110,6 +139,13 @@ impl Pending {
         if let Some(request) = request {
             request.waiter.tell(outcome);
         }
+    }
+
+    /// What is sent for a call is recorded with this; 0 if it is none, or over.
+    pub(crate) fn tag(&self, correlation: u32) -> u32 {
+        let table = self.table.lock();
+        let recorded = table.requests.get(&correlation).and_then(|request| request.recorded.as_ref());
+        recorded.map_or(0, recorder::Call::tag)
     }
 
     /// Nobody waits any more. Returns whether it was still unanswered.

@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::wire::Wire;
-use crate::connections;
+use crate::connections::{self, Recorder};
 use crate::runtime::host::channel::Channel;
 use crate::runtime::program::Program;
 use crate::runtime::status::{self, Board};
 use crate::runtime::view::{self, Fault, ModuleView, State};
 use crate::runtime::{Shared, debug};
+use crate::secrets::Secret;
 
 /// A module. Written by the reconciler, its process and its link; read by everyone.
 pub(crate) struct Entry {
@@ -21,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) board: Arc<Board>,
     pub(crate) log: debug::Log,
     pub(crate) wire: Wire,
+    /// What goes over its wire; none if that is switched off.
+    pub(crate) recorder: Option<Arc<Recorder>>,
     life: Mutex<Life>,
     changed: Notify,
 }
@@ -48,7 +51,7 @@ pub(crate) struct Life {
 }
 
 impl Entry {
-    pub(crate) fn new(id: Arc<str>, board: Arc<Board>) -> Entry {
+    pub(crate) fn new(id: Arc<str>, board: Arc<Board>, recorder: Option<Arc<Recorder>>) -> Entry {
         let life = Life {
             state: State::Stopped,
             since: view::now(),
@@ -68,6 +71,7 @@ impl Entry {
             board,
             log: debug::Log::default(),
             wire: Wire::default(),
+            recorder,
             life: Mutex::new(life),
             changed: Notify::new(),
         }
@@ -130,6 +134,13 @@ impl Entry {
         }
     }
 
+    /// From now on these are not recorded.
+    pub(crate) fn hide(&self, secrets: Option<&Vec<Secret>>) {
+        if let (Some(recorder), Some(secrets)) = (&self.recorder, secrets) {
+            recorder.hide(secrets.clone());
+        }
+    }
+
     /// Says something in the module's log.
     pub(crate) fn say(&self, shared: &Shared, level: Level, text: &str) {
         self.log.push(shared.log_bounds(), level, text);
@@ -165,6 +176,14 @@ impl Entry {
             quarantined: life.quarantined,
             emulated: life.emulated,
             commit: life.program.map(|program| program.commit.clone()),
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.close();
         }
     }
 }

@@ -79,6 +79,7 @@ impl Reconciler {
             return self.stop(id, at.clone(), true);
         }
         slot.told.attempt = wanted.attempt;
+        slot.entry.hide(wanted.secrets.as_ref());
         match &wanted.settings {
             Ok(settings) if slot.told.settings != hash(settings) => {
                 slot.told.settings = hash(settings);

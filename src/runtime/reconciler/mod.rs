@@ -195,7 +195,7 @@ impl Reconciler {
     fn adopt(&mut self, id: &Id) {
         let Some(module) = self.directory.modules.get(id) else { return };
         let slot = self.slots.entry(id.clone()).or_insert_with(|| {
-            let slot = Slot::new(&self.shared, id);
+            let slot = Slot::new(&self.shared, id, self.connections.recorder());
             self.shared.modules.insert(id.clone(), slot.entry.clone());
             slot
         });

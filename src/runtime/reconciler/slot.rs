@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::lanes::LaneKey;
-use crate::connections::Target;
+use crate::connections::{Recorder, Target};
 use crate::runtime::Shared;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::directory::Id;
@@ -79,10 +79,10 @@ pub(super) struct Told {
 }
 
 impl Slot {
-    pub(super) fn new(shared: &Shared, id: &Id) -> Slot {
+    pub(super) fn new(shared: &Shared, id: &Id, recorder: Option<Arc<Recorder>>) -> Slot {
         let board = shared.registry.adopt(id);
         Slot {
-            entry: Arc::new(Entry::new(id.clone(), board)),
+            entry: Arc::new(Entry::new(id.clone(), board, recorder)),
             phase: Phase::Stopped,
             bound: None,
             quarantine: None,

@@ -73,6 +73,7 @@ impl Reconciler {
             life.system = wanted.system.as_ref().map(|system| system.id.as_str().into());
         });
         let entry = slot.entry.clone();
+        entry.hide(wanted.secrets.as_ref());
         let there =
             modules::Place { channel: process.channel.clone(), handle, program: wanted.program.clone() };
         let start = Start { id: id.clone(), settings, wanted, process: process.id };

@@ -12,6 +12,7 @@ use crate::connections;
 use crate::model::Driver;
 use crate::runtime::directory::Id;
 use crate::runtime::program::Program;
+use crate::secrets::Secret;
 
 /// A module that should run, and can.
 pub(super) struct Wanted {
@@ -20,6 +21,8 @@ pub(super) struct Wanted {
     pub(super) name: String,
     /// JSON text, or why the settings cannot be used.
     pub(super) settings: Result<String, String>,
+    /// What must not be seen on its wire; none: as before.
+    pub(super) secrets: Option<Vec<Secret>>,
     /// For a logic module.
     pub(super) system: Option<message::System>,
     pub(super) link: Way,
@@ -56,10 +59,11 @@ impl Reconciler {
                 None => "its driver is not built yet".into(),
             });
         };
-        let (settings, connection) = match self.directory.settings(module) {
-            Ok(settings) => (Ok(settings.values), settings.connection),
-            Err(why) => (Err(why), Ok(connections::Settings::default())),
-        };
+        let (settings, connection, secrets) =
+            match self.directory.settings(module, &program.manifest.settings) {
+                Ok(settings) => (Ok(settings.values), settings.connection, Some(settings.secrets)),
+                Err(why) => (Err(why), Ok(connections::Settings::default()), None),
+            };
         let link = match connection.and_then(|connection| way(module, driver, &program.manifest, &connection))
         {
             Ok(link) => link,
@@ -72,6 +76,7 @@ impl Reconciler {
             name: module.resolved_name().to_owned(),
             program,
             settings,
+            secrets,
             system,
             link,
             attempt,

@@ -99,6 +99,10 @@ impl connections::Sink for ToModule {
         }
     }
 
+    fn recorder(&self) -> Option<Arc<connections::Recorder>> {
+        self.entry.recorder.clone()
+    }
+
     fn label(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.entry.id)
     }
