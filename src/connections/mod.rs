@@ -71,6 +71,7 @@ pub use target::{Address, Endpoint, Mode, Target};
 pub use tls::Tls;
 
 use counters::Counters;
+use rand::{SeedableRng as _, rngs::StdRng};
 use std::{borrow::Cow, future::Future, sync::Arc};
 use tokio::sync::Semaphore;
 
@@ -85,6 +86,9 @@ struct Hub {
     /// Attempts under way that did not wait for the ration.
     gate: Arc<Semaphore>,
     resolver: Box<dyn Resolve>,
+    /// The network of the simulation it was made in, instead of the system's.
+    #[cfg(test)]
+    simulated: Option<tests::simulated::Network>,
     buffers: buffers::Pool,
 }
 
@@ -119,11 +123,16 @@ impl Connections {
 
     /// As `new`, with another idea of what names mean.
     pub fn with_resolver(options: Options, resolver: impl Resolve + 'static) -> Self {
+        let random = StdRng::from_os_rng();
+        #[cfg(test)]
+        let random = tests::simulated::random().unwrap_or(random);
         Self(Arc::new(Hub {
             counters: Counters::default(),
-            ration: ration::Handle::start(&options),
+            ration: ration::Handle::start(&options, random),
             gate: Arc::new(Semaphore::new(options.first_attempts.max(1))),
             resolver: Box::new(resolver),
+            #[cfg(test)]
+            simulated: tests::simulated::current(),
             buffers: buffers::Pool::new(options.read_bytes),
             options,
         }))

@@ -14,6 +14,8 @@
 //! [`Ration`] is pure: it is told the time. One task owns it; links hold a [`Ticket`] while they wait.
 
 use super::options::{Options, ms};
+use parking_lot::Mutex;
+use rand::{Rng as _, rngs::StdRng};
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -169,6 +171,8 @@ pub(super) struct Handle {
     numbers: AtomicU64,
     classes: usize,
     options: Options,
+    /// For the jitter.
+    random: Mutex<StdRng>,
 }
 
 /// A link's place in the queue; dropping it gives the place up.
@@ -181,13 +185,19 @@ pub(super) struct Ticket {
 }
 
 impl Handle {
-    pub(super) fn start(options: &Options) -> Self {
+    pub(super) fn start(options: &Options, random: StdRng) -> Self {
         // Unbounded, yet each link has at most one ticket, and entering and leaving are its only requests.
         let (requests, receiver) = mpsc::unbounded_channel();
         let ration = Ration::new(options, Instant::now());
         let classes = ration.classes.len();
         tokio::spawn(run(ration, receiver));
-        Self { requests, numbers: AtomicU64::new(0), classes, options: options.clone() }
+        Self {
+            requests,
+            numbers: AtomicU64::new(0),
+            classes,
+            options: options.clone(),
+            random: Mutex::new(random),
+        }
     }
 
     /// After `failures` in a row, the last attempt having begun at `last`; `failures` 0: a good connection was lost at `last`.
@@ -198,7 +208,7 @@ impl Handle {
             0 => (options.retry_first_ms, options.retry_first_jitter_ms),
             _ => (options.retry_min_ms, options.retry_jitter_ms),
         };
-        let since = last + ms(jitter).mul_f64(rand::random());
+        let since = last + ms(jitter).mul_f64(self.random.lock().random());
         let key = Key { class, since, number: self.numbers.fetch_add(1, Relaxed) };
         let (grant, turn) = oneshot::channel();
         // A send fails only while the tokio runtime is going down: then nobody waits for the turn either.

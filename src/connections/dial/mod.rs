@@ -35,6 +35,10 @@ pub(super) async fn attempt(
 async fn dial(hub: &Hub, address: &Address) -> Result<Wire, Failure> {
     let deadline = Instant::now() + ms(hub.options.connect_timeout_ms);
     match address {
+        #[cfg(test)]
+        Address::Tcp(endpoint) if let Some(network) = &hub.simulated => {
+            network.dial(endpoint, deadline).await
+        }
         Address::Tcp(endpoint) => {
             tcp::stream(hub, endpoint, deadline).await.map(|(stream, peer)| Wire::tcp(stream, peer))
         }

@@ -6,6 +6,11 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::time::sleep;
 
+/// The same dice every time.
+fn start(options: &Options) -> Handle {
+    Handle::start(options, rand::SeedableRng::seed_from_u64(1))
+}
+
 fn seconds(from: Instant, to: Instant) -> f64 {
     to.duration_since(from).as_secs_f64()
 }
@@ -18,7 +23,7 @@ async fn absent(
     attempt: Duration,
     run: Duration,
 ) -> Vec<(Instant, usize)> {
-    let ration = Arc::new(Handle::start(options));
+    let ration = Arc::new(start(options));
     let log = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = tokio::task::JoinSet::new();
     for link in 0..links {
@@ -112,7 +117,7 @@ async fn a_few_absent_devices_are_tried_every_second_or_two() {
 async fn a_recent_loss_is_not_queued_behind_thousands_of_dead_links() {
     for dead in [5_000, 20_000] {
         let options = Options::default();
-        let ration = Arc::new(Handle::start(&options));
+        let ration = Arc::new(start(&options));
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..dead {
             let ration = ration.clone();
@@ -146,7 +151,7 @@ async fn a_recent_loss_is_not_queued_behind_thousands_of_dead_links() {
 #[tokio::test(start_paused = true)]
 async fn flapping_links_do_not_starve_dead_ones() {
     let options = Options { retry_budget_per_second: 50, ..Options::default() };
-    let ration = Arc::new(Handle::start(&options));
+    let ration = Arc::new(start(&options));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..300 {
         let ration = ration.clone();
@@ -176,7 +181,7 @@ async fn flapping_links_do_not_starve_dead_ones() {
 #[tokio::test(start_paused = true)]
 async fn given_up_places_cost_nothing() {
     let options = Options { retry_budget_per_second: 1, ..Options::default() };
-    let ration = Handle::start(&options);
+    let ration = start(&options);
     let long_ago = Instant::now();
     sleep(Duration::from_secs(10)).await;
     for _ in 0..1000 {
@@ -189,7 +194,7 @@ async fn given_up_places_cost_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_retry_comes_soon_and_the_others_do_not() {
-    let ration = Handle::start(&Options::default());
+    let ration = start(&Options::default());
     for _ in 0..100 {
         let lost = Instant::now();
         ration.enter(0, lost).turn().await;

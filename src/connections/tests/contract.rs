@@ -58,7 +58,7 @@ async fn connected<K: Kind>(
     (kind, link, stream)
 }
 
-async fn echoes_in_order<K: Kind>() {
+pub(super) async fn echoes_in_order<K: Kind>() {
     let recorder = Recorder::new().expect_pattern();
     let connections = Connections::new(quick());
     let (_kind, link, stream) = connected::<K>(&connections, &recorder).await;
@@ -86,7 +86,7 @@ async fn echoes_in_order<K: Kind>() {
     assert_eq!((metrics.up, metrics.connects, metrics.attempts), (1, 1, 1));
 }
 
-async fn refused_is_told<K: Kind>() {
+pub(super) async fn refused_is_told<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(never_retry());
     let kind = K::make();
@@ -105,7 +105,7 @@ async fn refused_is_told<K: Kind>() {
     assert_eq!(error.reason(), Some(Reason::Refused));
 }
 
-async fn comes_back<K: Kind>() {
+pub(super) async fn comes_back<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let mut kind = K::make();
@@ -145,7 +145,7 @@ async fn comes_back<K: Kind>() {
     assert_eq!(got, expected);
 }
 
-async fn attempt_does_not_wait_for_the_retry<K: Kind>() {
+pub(super) async fn attempt_does_not_wait_for_the_retry<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(never_retry());
     let mut kind = K::make();
@@ -158,7 +158,7 @@ async fn attempt_does_not_wait_for_the_retry<K: Kind>() {
     recorder.up_after(0).await;
 }
 
-async fn closed_by_the_peer<K: Kind>() {
+pub(super) async fn closed_by_the_peer<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(never_retry());
     let (kind, link, mut stream) = connected::<K>(&connections, &recorder).await;
@@ -175,7 +175,7 @@ async fn closed_by_the_peer<K: Kind>() {
     }
 }
 
-async fn reset_in_mid_stream<K: Kind>() {
+pub(super) async fn reset_in_mid_stream<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(never_retry());
     let (_kind, link, stream) = connected::<K>(&connections, &recorder).await;
@@ -194,7 +194,7 @@ async fn reset_in_mid_stream<K: Kind>() {
     assert!(lost > 0, "something was in flight");
 }
 
-async fn one_byte_at_a_time<K: Kind>() {
+pub(super) async fn one_byte_at_a_time<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let (kind, _link, mut stream) = connected::<K>(&connections, &recorder).await;
@@ -207,7 +207,7 @@ async fn one_byte_at_a_time<K: Kind>() {
     assert_eq!(connections.metrics().connects, 1, "traffic keeps {:?} open", kind.target().mode);
 }
 
-async fn flood_is_bounded_and_complete<K: Kind>() {
+pub(super) async fn flood_is_bounded_and_complete<K: Kind>() {
     const FLOOD: usize = 100 << 20;
     let recorder = Recorder::slow().expect_pattern();
     let connections = Connections::new(quick());
@@ -242,7 +242,7 @@ async fn flood_is_bounded_and_complete<K: Kind>() {
     drop(flood.await.expect("flood"));
 }
 
-async fn transmits_and_closes_while_the_sink_waits<K: Kind>() {
+pub(super) async fn transmits_and_closes_while_the_sink_waits<K: Kind>() {
     let recorder = Recorder::slow();
     let connections = Connections::new(quick());
     let (_kind, link, mut stream) = connected::<K>(&connections, &recorder).await;
@@ -265,7 +265,7 @@ async fn transmits_and_closes_while_the_sink_waits<K: Kind>() {
     assert!(rest.is_empty());
 }
 
-async fn queue_is_bounded_and_in_order<K: Kind>() {
+pub(super) async fn queue_is_bounded_and_in_order<K: Kind>() {
     let recorder = Recorder::new();
     let options = super::super::Options { queue_bytes: 10_000, ..quick() };
     let connections = Connections::new(options);
@@ -294,7 +294,7 @@ async fn queue_is_bounded_and_in_order<K: Kind>() {
     Receipts::transmit(&link, "there is room again").await.expect("sent");
 }
 
-async fn close_answers_everything<K: Kind>() {
+pub(super) async fn close_answers_everything<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let (_kind, link, mut stream) = connected::<K>(&connections, &recorder).await;
@@ -317,7 +317,7 @@ async fn close_answers_everything<K: Kind>() {
     assert_eq!(metrics.idle + metrics.connecting + metrics.up + metrics.down, 0);
 }
 
-async fn dropping_the_link_closes_it<K: Kind>() {
+pub(super) async fn dropping_the_link_closes_it<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let (_kind, link, mut stream) = connected::<K>(&connections, &recorder).await;
@@ -331,7 +331,7 @@ async fn dropping_the_link_closes_it<K: Kind>() {
     assert_eq!(rest, b"still here");
 }
 
-async fn retarget<K: Kind>() {
+pub(super) async fn retarget<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(never_retry());
     let (kind, link, mut stream) = connected::<K>(&connections, &recorder).await;
@@ -362,7 +362,7 @@ async fn retarget<K: Kind>() {
     assert_eq!(connections.metrics().losses, []);
 }
 
-async fn disconnect<K: Kind>() {
+pub(super) async fn disconnect<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let (kind, link, mut stream) = connected::<K>(&connections, &recorder).await;
@@ -381,7 +381,7 @@ async fn disconnect<K: Kind>() {
     recorder.up_after(1).await;
 }
 
-async fn two_hundred_flaps<K: Kind>() {
+pub(super) async fn two_hundred_flaps<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let mut kind = K::make();

@@ -10,5 +10,6 @@ mod kinds;
 mod make_break;
 mod peers;
 mod silent;
+pub(super) mod simulated;
 mod stress;
 mod tls;

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// This many frames of this length.
     Transmit(u8, u32),
     Attempt,
@@ -28,7 +28,7 @@ enum Step {
     Wait(u8),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (1..20_u8, prop_oneof![8..200_u32, 8..200_000_u32]).prop_map(|(n, size)| Step::Transmit(n, size)),
         2 => Just(Step::Attempt),
@@ -117,7 +117,7 @@ fn check(pending: &mut Vec<u8>, last: &mut u32) -> Result<(), String> {
     Ok(())
 }
 
-async fn story<K: Kind>(steps: Vec<Step>) {
+pub(super) async fn story<K: Kind>(steps: Vec<Step>) {
     let violations = Arc::new(Mutex::new(Vec::new()));
     let mut devices = [Device::<K>::new(&violations), Device::<K>::new(&violations)];
     for device in &mut devices {
