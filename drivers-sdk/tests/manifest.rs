@@ -110,6 +110,33 @@ impl Everything {
     }
 }
 
+macro_rules! reaches {
+    ($name:ident: $($reach:tt)*) => {{
+        #[derive(Default)]
+        struct $name;
+
+        #[driver(name = "Some", module = "Some", $($reach)*)]
+        impl $name {}
+
+        let manifest = drivers_sdk::__private::manifest::<$name>(false);
+        (manifest.kind, manifest.port, manifest.udp, manifest.uri)
+    }};
+}
+
+#[test]
+fn the_manifest_says_how_the_device_is_reached() {
+    use drivers_sdk_protocol::manifest::Kind;
+    let uri = |text: &str| Some(text.to_owned());
+    assert_eq!(reaches!(Tcp: tcp = 23), (Kind::Device, Some(23), false, None));
+    assert_eq!(reaches!(Udp: udp = 161), (Kind::Device, Some(161), true, None));
+    assert_eq!(reaches!(Ssh: ssh = 22), (Kind::Ssh, Some(22), false, None));
+    assert_eq!(reaches!(Http: uri = "http://a.b/c"), (Kind::Service, None, false, uri("http://a.b/c")));
+    assert_eq!(reaches!(Https: uri = "https://a.b"), (Kind::Service, None, false, uri("https://a.b")));
+    assert_eq!(reaches!(Ws: uri = "ws://a.b"), (Kind::Websocket, None, false, uri("ws://a.b")));
+    assert_eq!(reaches!(Wss: uri = "wss://a.b/c"), (Kind::Websocket, None, false, uri("wss://a.b/c")));
+    assert_eq!(reaches!(Logic: logic), (Kind::Logic, None, false, None));
+}
+
 #[test]
 fn the_manifest_says_what_the_source_says() {
     let manifest = drivers_sdk::__private::manifest::<Everything>(true);

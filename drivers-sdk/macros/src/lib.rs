@@ -26,7 +26,8 @@ mod status;
 /// | --- | --- |
 /// | `name = "…"` | what people call it; required |
 /// | `module = "…"` | the name its modules are found by, such as `Display`; required |
-/// | `tcp = 23`, `udp = 161`, `uri = "https://…"`, `logic` | how it reaches its device, and the default port or address; one is required |
+/// | `tcp = 23`, `udp = 161`, `ssh = 22`, `logic` | how it reaches its device, and the default port; this or `uri` is required |
+/// | `uri = "https://…"`, `uri = "wss://…"` | it makes HTTP requests below this base, or has a WebSocket there, by default |
 /// | `makebreak`, `makebreak(hold_ms = 2000)` | connect to send, then disconnect |
 /// | `framing = …` | how the byte stream is cut: see `drivers_sdk::framing` |
 /// | `settings = Type`, `status = Type` | types with `#[derive(Settings)]` and `#[derive(Status)]` |

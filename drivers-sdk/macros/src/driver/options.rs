@@ -6,7 +6,7 @@ use syn::{Expr, LitStr, Type};
 
 use crate::attributes::{Option_, Options, Value, once};
 
-const KNOWN: &str = "`name`, `module`, `tcp`, `udp`, `uri`, `logic`, `makebreak`, `framing`, `settings`, `status`, \
+const KNOWN: &str = "`name`, `module`, `tcp`, `udp`, `ssh`, `uri`, `logic`, `makebreak`, `framing`, `settings`, `status`, \
                      `timeout_ms`, `retries` and `delay_ms`";
 
 pub(crate) struct DriverOptions {
@@ -27,7 +27,10 @@ pub(crate) struct DriverOptions {
 pub(crate) enum Reach {
     Tcp(u16),
     Udp(u16),
-    Uri(LitStr),
+    Ssh(u16),
+    /// HTTP requests below this base.
+    Service(LitStr),
+    Websocket(LitStr),
     Logic,
 }
 
@@ -45,12 +48,13 @@ impl DriverOptions {
                     reached(&mut reach, &ident, Reach::Tcp(option.number("the device's port", "4352")?))?
                 }
                 "udp" => reached(&mut reach, &ident, Reach::Udp(option.number("the device's port", "161")?))?,
-                "uri" => reached(&mut reach, &ident, Reach::Uri(option.string("https://example.org/api")?))?,
+                "ssh" => reached(&mut reach, &ident, Reach::Ssh(option.number("the server's port", "22")?))?,
+                "uri" => reached(&mut reach, &ident, by_scheme(option.string("https://example.org/api")?)?)?,
                 "logic" => {
                     option.flag()?;
                     reached(&mut reach, &ident, Reach::Logic)?;
                 }
-                "makebreak" => once(&mut makebreak, &ident, hold(option)?)?,
+                "makebreak" => once(&mut makebreak, &ident, (ident.span(), hold(option)?))?,
                 "framing" => once(&mut framing, &ident, option.expr("lines(\"\\r\\n\")")?)?,
                 "settings" => once(&mut settings, &ident, option.path("ProjectorSettings")?)?,
                 "status" => once(&mut status, &ident, option.path("ProjectorStatus")?)?,
@@ -62,17 +66,25 @@ impl DriverOptions {
         }
         let missing = |what: &str| syn::Error::new(Span::call_site(), what);
         let reach = reach.map(|(_, reach)| reach).ok_or_else(|| {
-            missing("say how the driver reaches its device: `tcp = PORT`, `udp = PORT`, `uri = \"…\"`, or `logic`")
+            missing(
+                "say how the driver reaches its device: `tcp = PORT`, `udp = PORT`, `ssh = PORT`, \
+                     `uri = \"https://…\"`, `uri = \"wss://…\"`, or `logic`",
+            )
         })?;
-        if let (Reach::Logic, Some(expr)) = (&reach, &framing) {
-            return Err(syn::Error::new_spanned(expr, "a logic driver has no device, so no framing"));
+        if let Some(what) = reach.without_link() {
+            if let Some(expr) = &framing {
+                return Err(syn::Error::new_spanned(expr, format!("{what}, so no framing")));
+            }
+            if let Some((span, _)) = makebreak {
+                return Err(syn::Error::new(span, format!("{what}, so nothing to make and break")));
+            }
         }
         Ok(DriverOptions {
             name: name.ok_or_else(|| missing("say what people call it: `name = \"PJLink projector\"`"))?,
             module: module
                 .ok_or_else(|| missing("say the name its modules are found by: `module = \"Display\"`"))?,
             reach,
-            makebreak,
+            makebreak: makebreak.map(|(_, hold)| hold),
             framing,
             settings,
             status,
@@ -102,13 +114,37 @@ impl DriverOptions {
         let (kind, port, udp, uri) = match &self.reach {
             Reach::Tcp(port) => (quote!(Device), some(quote!(#port)), false, none),
             Reach::Udp(port) => (quote!(Device), some(quote!(#port)), true, none),
-            Reach::Uri(uri) if uri.value().starts_with("ws") => {
-                (quote!(Websocket), none, false, some(quote!(#uri)))
-            }
-            Reach::Uri(uri) => (quote!(Service), none, false, some(quote!(#uri))),
+            Reach::Ssh(port) => (quote!(Ssh), some(quote!(#port)), false, none),
+            Reach::Websocket(uri) => (quote!(Websocket), none, false, some(quote!(#uri))),
+            Reach::Service(uri) => (quote!(Service), none, false, some(quote!(#uri))),
             Reach::Logic => (quote!(Logic), none.clone(), false, none),
         };
         quote! { kind: ::drivers_sdk::__private::Kind::#kind, port: #port, udp: #udp, uri: #uri, }
+    }
+}
+
+impl Reach {
+    /// Why there is no link, if there is none.
+    fn without_link(&self) -> Option<&'static str> {
+        match self {
+            Reach::Logic => Some("a logic driver has no device"),
+            Reach::Service(_) => Some("an HTTP service has exchanges and no connection of its own"),
+            Reach::Tcp(_) | Reach::Udp(_) | Reach::Ssh(_) | Reach::Websocket(_) => None,
+        }
+    }
+}
+
+/// What the scheme of a URI says.
+fn by_scheme(uri: LitStr) -> syn::Result<Reach> {
+    let text = uri.value();
+    match text.split_once("://") {
+        Some(("http" | "https", rest)) if !rest.is_empty() => Ok(Reach::Service(uri)),
+        Some(("ws" | "wss", rest)) if !rest.is_empty() => Ok(Reach::Websocket(uri)),
+        _ => Err(syn::Error::new(
+            uri.span(),
+            "`uri` begins with `https://` or `http://` for an HTTP service, with `wss://` or `ws://` for a WebSocket; \
+             other devices are declared with `tcp`, `udp` or `ssh`",
+        )),
     }
 }
 
