@@ -1,4 +1,5 @@
-//! The runtime over a real store, real processes and real sockets. Drivers are `tests/fixtures/probe_driver.rs`.
+//! The runtime over a real store, real processes and real sockets. Drivers are those of `tests/fixtures`: one speaks the
+//! protocol by hand and knows no feature, one is made with the SDK.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,6 +10,7 @@
 mod calls;
 mod changes;
 mod failures;
+mod links;
 mod live;
 mod load;
 mod peer;

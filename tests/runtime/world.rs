@@ -49,7 +49,7 @@ impl World {
 
     pub(crate) async fn with(options: Options) -> World {
         let folder = tempfile::tempdir().unwrap();
-        for driver in ["probe", "logic"] {
+        for driver in ["probe", "logic", "line"] {
             for commit in [COMMIT_A, COMMIT_B] {
                 artifact(folder.path(), driver, commit);
             }
@@ -68,6 +68,7 @@ impl World {
             .await;
         world.save(driver("driver-probe", "probe", Role::Device)).await;
         world.save(driver("driver-logic", "logic", Role::Logic)).await;
+        world.save(driver("driver-line", "line", Role::Device)).await;
         world
     }
 
@@ -254,38 +255,48 @@ pub(crate) async fn until_async<F: Future<Output = bool>>(what: &str, mut condit
     }
 }
 
-/// Puts the probe where a build would have put it.
+/// Puts a driver where a build would have put it.
 fn artifact(folder: &Path, driver: &str, commit: &str) {
     static MANIFESTS: OnceLock<BTreeMap<&str, Vec<u8>>> = OnceLock::new();
     let manifests = MANIFESTS.get_or_init(|| {
-        let manifest = |kind: &str| Command::new(probe()).args(["--manifest", kind]).output().unwrap().stdout;
-        BTreeMap::from([("probe", manifest("device")), ("logic", manifest("logic"))])
+        let manifest = |driver: &str| {
+            let kind = if driver == "logic" { "logic" } else { "device" };
+            let output = match driver {
+                "line" => Command::new(program(driver)).arg("--manifest").output(),
+                _ => Command::new(program(driver)).args(["--manifest", kind]).output(),
+            };
+            output.unwrap().stdout
+        };
+        ["probe", "logic", "line"].map(|driver| (driver, manifest(driver))).into()
     });
     let place = folder.join("repositories/artifacts").join(REPOSITORY).join(commit).join(driver);
     std::fs::create_dir_all(&place).unwrap();
-    std::os::unix::fs::symlink(probe(), place.join("driver")).unwrap();
+    std::os::unix::fs::symlink(program(driver), place.join("driver")).unwrap();
     std::fs::write(place.join("manifest.json"), &manifests[driver]).unwrap();
 }
 
-/// The example `probe_driver`, built with this test.
-fn probe() -> PathBuf {
+/// The program of a driver: an example, built with this test.
+fn program(driver: &str) -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
-    let found = PROBE.get_or_init(|| {
-        // target/debug/deps/runtime-… → target/debug/examples/probe_driver
-        let path = std::env::current_exe().unwrap();
-        let path = path.parent().unwrap().parent().unwrap().join("examples/probe_driver");
-        // Not every way of running this test builds the examples too.
-        let fresh = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/probe_driver.rs");
-        if fresh(&path) < fresh(&source) {
-            let release = (!cfg!(debug_assertions)).then_some("--release");
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo
-                .args(["build", "--quiet", "-p", "drivers-sdk-protocol", "--example", "probe_driver"])
-                .args(release);
-            assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-        }
-        path
-    });
-    found.clone()
+    static LINE: OnceLock<PathBuf> = OnceLock::new();
+    match driver {
+        "line" => LINE.get_or_init(|| example("drivers-sdk", "line_driver")),
+        _ => PROBE.get_or_init(|| example("drivers-sdk-protocol", "probe_driver")),
+    }
+}
+
+fn example(package: &str, name: &str) -> PathBuf {
+    // target/debug/deps/runtime-… → target/debug/examples/…
+    let path = std::env::current_exe().unwrap();
+    let path = path.parent().unwrap().parent().unwrap().join("examples").join(name);
+    // Not every way of running this test builds the examples too.
+    let fresh = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if fresh(&path) < fresh(&root.join("tests/fixtures").join(name).with_extension("rs")) {
+        let release = (!cfg!(debug_assertions)).then_some("--release");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "-p", package, "--example", name]).args(release);
+        assert!(cargo.current_dir(root).status().unwrap().success());
+    }
+    path
 }

@@ -1,0 +1,163 @@
+//! What becomes of commands and bytes on the way between a driver process and its device.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::future::join;
+use headend::model::Module;
+use headend::runtime::exec;
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::world::{World, device, settings, until, until_async};
+
+/// A device that hears texts and says `=TEXT` to each, or what it has been told to say.
+struct Device {
+    address: SocketAddr,
+    heard: Arc<Mutex<Vec<String>>>,
+    /// Instead of its own answer.
+    answer: Arc<Mutex<Option<&'static str>>>,
+    /// While it is there.
+    serving: Option<JoinSet<()>>,
+}
+
+impl Device {
+    /// One that is not there yet, at an address of its own.
+    async fn absent() -> Device {
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        Device { address, heard: Arc::default(), answer: Arc::default(), serving: None }
+    }
+
+    async fn appear(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        let (heard, answer) = (self.heard.clone(), self.answer.clone());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut sessions = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                sessions.spawn(serve(stream, heard.clone(), answer.clone()));
+            }
+        });
+        self.serving = Some(serving);
+    }
+
+    async fn leave(&mut self) {
+        self.serving.take().unwrap().shutdown().await;
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().clone()
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    heard: Arc<Mutex<Vec<String>>>,
+    answer: Arc<Mutex<Option<&'static str>>>,
+) {
+    let mut chunk = vec![0; 1024];
+    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+        let text = String::from_utf8_lossy(&chunk[..read]).into_owned();
+        heard.lock().push(text.clone());
+        let answer = answer.lock().map_or_else(|| format!("={text}"), Into::into);
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A module of the driver that is made with the SDK.
+fn line(id: &str, port: u16) -> Module {
+    Module { driver_id: "driver-line".into(), name: "Line".into(), ..device(id, port) }
+}
+
+fn code(result: Result<serde_json::Value, exec::Error>) -> String {
+    match result {
+        Err(exec::Error::Raised(failure)) => failure.code,
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_commands_reach_a_device_that_comes_back_in_order_and_others_fail_at_once() {
+    let world = World::new().await;
+    let mut lamp = Device::absent().await;
+    world.save(line("mod-1", lamp.address.port())).await;
+    world.running("mod-1").await;
+
+    let kept = async {
+        let first = world.exec("mod-1", "keep", r#"["one", 60]"#);
+        // Begun in this order: a call is on its way when it has been polled.
+        let second = world.exec("mod-1", "keep", r#"["two", 60]"#);
+        join(first, second).await
+    };
+    let arrives = async {
+        assert_eq!(code(world.exec("mod-1", "ask", r#"["now"]"#).await), "offline");
+        assert_eq!(code(world.exec("mod-1", "keep", r#"["soon", 1]"#).await), "offline");
+        lamp.appear().await;
+    };
+    let ((first, second), ()) = join(kept, arrives).await;
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(lamp.heard(), ["one", "two"]);
+
+    // Once more, when it had been there.
+    lamp.leave().await;
+    world.module("mod-1", "down", |view| !view.connected).await;
+    let kept = world.exec("mod-1", "keep", r#"["three", 60]"#);
+    let arrives = async {
+        assert_eq!(code(world.exec("mod-1", "ask", r#"["now"]"#).await), "offline");
+        lamp.appear().await;
+    };
+    join(kept, arrives).await.0.unwrap();
+    assert_eq!(lamp.heard(), ["one", "two", "three"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_in_flight_fails_when_its_device_goes_and_is_not_sent_again() {
+    let world = World::new().await;
+    let mut lamp = Device::absent().await;
+    lamp.appear().await;
+    *lamp.answer.lock() = Some("busy");
+    world.save(line("mod-1", lamp.address.port())).await;
+    world.connected("mod-1").await;
+    let kept = world.exec("mod-1", "keep", r#"["one", 60]"#);
+    let leaves = async {
+        until("it was heard", || lamp.heard() == ["one"]).await;
+        lamp.leave().await;
+        *lamp.answer.lock() = None;
+        lamp.appear().await;
+    };
+    let (kept, ()) = join(kept, leaves).await;
+    assert_eq!(code(kept), "offline");
+    world.connected("mod-1").await;
+    assert_eq!(world.exec("mod-1", "ask", r#"["two"]"#).await, Ok(json!("")));
+    assert_eq!(lamp.heard(), ["one", "two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_the_device_refuses_is_shown_as_auth_until_it_lets_the_module_in() {
+    let world = World::new().await;
+    let mut lamp = Device::absent().await;
+    lamp.appear().await;
+    *lamp.answer.lock() = Some("out");
+    world.save(settings("mod-1", r#"{"password": "open"}"#)).await;
+    world.save(line("mod-1", lamp.address.port())).await;
+    let view = world.module("mod-1", "refused", |view| view.reason == Some("auth")).await;
+    assert!(!view.connected);
+    let detail = view.detail.unwrap();
+    assert!(
+        detail.contains("the login at 127.0.0.1") && detail.contains("the device answered out"),
+        "{detail}"
+    );
+    assert!(!detail.contains("open"), "{detail}");
+
+    *lamp.answer.lock() = Some("in");
+    // Nothing is sent before the login is done.
+    until_async("it is let in", async || world.exec("mod-1", "say", r#"["hello"]"#).await.is_ok()).await;
+    until("it was heard", || lamp.heard().ends_with(&["open".into(), "hello".into()])).await;
+}
