@@ -1,0 +1,199 @@
+//! What each kind of connection costs: an echo through a link of each kind beside a raw TCP socket in the same run, and the
+//! memory of an idle link. Prints; asserts nothing.
+//!
+//!     cargo bench --bench kinds
+//!
+//! The peers live in a process of their own (this one, started again as `peers`), so that memory and time measured are the links'.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing)] // a bench that cannot go on says so and ends
+
+mod peers;
+
+use bytes::Bytes;
+use headend::connections::{Connections, Form, Link, Options, Sink, State, Target};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::mpsc,
+};
+
+const LINE: &[u8] = b"%1POWR ?\r";
+/// Echoes one after the other, for the latency.
+const ROUNDS: usize = 20_000;
+/// In flight on one connection, for the throughput.
+const IN_FLIGHT: usize = 16;
+/// Idle links of each kind.
+const IDLE: usize = 1000;
+
+struct Ear {
+    up: Arc<AtomicUsize>,
+    bytes: mpsc::UnboundedSender<usize>,
+}
+
+impl Sink for Ear {
+    fn state(&self, state: &State) {
+        if state.is_up() {
+            self.up.fetch_add(1, Relaxed);
+        }
+        if let (Some(reason), Some(detail)) = (state.reason(), state.detail()) {
+            eprintln!("{reason}: {detail}");
+        }
+    }
+
+    async fn received(&self, bytes: &[u8], _: Form) {
+        let _ = self.bytes.send(bytes.len());
+    }
+}
+
+struct Echo {
+    p50: Duration,
+    p99: Duration,
+    /// Echoes per second with [`IN_FLIGHT`].
+    rate: f64,
+}
+
+/// Something that echoes.
+trait Wire {
+    async fn send(&mut self);
+    async fn receive(&mut self) -> usize;
+}
+
+struct Raw(TcpStream);
+
+struct Linked(Link, mpsc::UnboundedReceiver<usize>);
+
+impl Wire for Raw {
+    async fn send(&mut self) {
+        self.0.write_all(LINE).await.expect("write");
+    }
+
+    async fn receive(&mut self) -> usize {
+        self.0.read(&mut [0; 4096]).await.expect("read")
+    }
+}
+
+impl Wire for Linked {
+    async fn send(&mut self) {
+        self.0.transmit(Bytes::from_static(LINE), None);
+    }
+
+    async fn receive(&mut self) -> usize {
+        self.1.recv().await.expect("the link")
+    }
+}
+
+async fn echo(mut wire: impl Wire) -> Echo {
+    let mut times = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        wire.send().await;
+        let mut got = 0;
+        while got < LINE.len() {
+            got += wire.receive().await;
+        }
+        times.push(start.elapsed());
+    }
+    times.sort();
+    let start = Instant::now();
+    let (mut sent, mut got, total) = (0, 0, ROUNDS * LINE.len());
+    while got < total {
+        while sent < total && sent < got + IN_FLIGHT * LINE.len() {
+            wire.send().await;
+            sent += LINE.len();
+        }
+        got += wire.receive().await;
+    }
+    let rate = ROUNDS as f64 / start.elapsed().as_secs_f64();
+    Echo { p50: times[ROUNDS / 2], p99: times[ROUNDS * 99 / 100], rate }
+}
+
+async fn open(connections: &Connections, target: Target, up: &Arc<AtomicUsize>) -> Linked {
+    let (bytes, received) = mpsc::unbounded_channel();
+    let before = up.load(Relaxed);
+    let link = connections.open(target, Ear { up: up.clone(), bytes });
+    link.attempt();
+    while up.load(Relaxed) == before {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Linked(link, received)
+}
+
+/// Bytes per idle link.
+async fn idle(kind: &peers::Kind) -> usize {
+    let connections = Connections::new(Options::default());
+    let up = Arc::new(AtomicUsize::new(0));
+    let mut links = vec![open(&connections, kind.target(0), &up).await];
+    let count = IDLE.min(kind.peers);
+    let before = resident();
+    let (bytes, _received) = mpsc::unbounded_channel();
+    links.extend((1..count).map(|number| {
+        let ear = Ear { up: up.clone(), bytes: bytes.clone() };
+        Linked(connections.open(kind.target(number), ear), mpsc::unbounded_channel().1)
+    }));
+    while up.load(Relaxed) < count {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let cost = resident().saturating_sub(before) / count.max(2);
+    for Linked(link, _) in links {
+        link.close().await;
+    }
+    cost
+}
+
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("resident") * 4096
+}
+
+fn show(kind: &str, echo: &Echo, raw: &Echo, idle: Option<usize>) {
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    println!(
+        "{kind:<22} {:>8.1} {:>6.2}x {:>8.1} {:>10.0} {:>6.2}x {:>8}",
+        micros(echo.p50),
+        micros(echo.p50) / micros(raw.p50),
+        micros(echo.p99),
+        echo.rate,
+        echo.rate / raw.rate,
+        idle.map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / 1024.0)),
+    );
+}
+
+fn main() {
+    if std::env::args().nth(1).is_some_and(|arg| arg == "peers") {
+        return peers::serve();
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    let (peers, kinds) = peers::start();
+    println!(
+        "{:<22} {:>8} {:>7} {:>8} {:>10} {:>7} {:>8}",
+        "kind", "p50 µs", "to raw", "p99 µs", "echoes/s", "to raw", "idle KiB"
+    );
+    let work = runtime.spawn(async move {
+        let raw = raw(peers.tcp).await;
+        show("raw TCP socket", &raw, &raw, None);
+        for kind in &kinds {
+            let connections = Connections::new(Options::default());
+            let linked = open(&connections, kind.target(0), &Arc::default()).await;
+            let measured = echo(linked).await;
+            show(kind.name, &measured, &raw, Some(idle(kind).await));
+        }
+        drop(peers);
+    });
+    runtime.block_on(work).expect("measured");
+}
+
+async fn raw(address: SocketAddr) -> Echo {
+    let socket = TcpStream::connect(address).await.expect("connect");
+    socket.set_nodelay(true).expect("nodelay");
+    echo(Raw(socket)).await
+}

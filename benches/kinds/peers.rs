@@ -1,0 +1,140 @@
+//! The peers, and how to reach them: each echoes what it gets.
+
+use headend::connections::{Target, Tls};
+use serde::{Deserialize, Serialize};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+};
+
+/// A kind of connection.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// So many links can be open at once.
+    pub(crate) peers: usize,
+    target: Box<dyn Fn(usize) -> Target + Send + Sync>,
+}
+
+impl Kind {
+    fn new(name: &'static str, target: impl Fn(usize) -> Target + Send + Sync + 'static) -> Self {
+        Self { name, peers: usize::MAX, target: Box::new(target) }
+    }
+
+    /// Of the link of this number.
+    pub(crate) fn target(&self, number: usize) -> Target {
+        (self.target)(number)
+    }
+}
+
+/// The other process, which ends with this.
+pub(crate) struct Peers {
+    pub(crate) tcp: SocketAddr,
+    child: Child,
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Addresses {
+    tcp: SocketAddr,
+    unix: PathBuf,
+    tls: SocketAddr,
+    ca: String,
+}
+
+pub(crate) fn start() -> (Peers, Vec<Kind>) {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .arg("peers")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("peers");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("addresses");
+    let Addresses { tcp, unix, tls, ca } = serde_json::from_str(&line).expect("addresses");
+    let local = |address: SocketAddr| (address.ip().to_string(), address.port());
+    let settings = Tls { ca: Some(ca), ..Tls::default() };
+    let kinds = vec![
+        Kind::new("TCP", move |_| Target::tcp(local(tcp).0, tcp.port())),
+        Kind::new("Unix socket", move |_| Target::unix(&unix)),
+        Kind::new("TLS 1.3", move |_| Target::tls(local(tls).0, tls.port(), settings.clone())),
+    ];
+    (Peers { tcp, child }, kinds)
+}
+
+/// The other process.
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+pub(crate) async fn serve() {
+    let directory = tempfile::tempdir().expect("directory");
+    let unix = directory.path().join("echo");
+    let local = UnixListener::bind(&unix).expect("bind");
+    let (tcp, tls) = (listener().await, listener().await);
+    let (ca, secured) = certificate();
+    let addresses = Addresses {
+        tcp: tcp.local_addr().expect("address"),
+        unix,
+        tls: tls.local_addr().expect("address"),
+        ca,
+    };
+    println!("{}", serde_json::to_string(&addresses).expect("JSON"));
+    std::io::stdout().flush().expect("stdout");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = tcp.accept().await {
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(back(stream));
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = local.accept().await {
+            tokio::spawn(back(stream));
+        }
+    });
+    tokio::spawn(async move {
+        let acceptor = tokio_rustls::TlsAcceptor::from(secured);
+        while let Ok((stream, _)) = tls.accept().await {
+            let _ = stream.set_nodelay(true);
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move { back(acceptor.accept(stream).await.expect("handshake")).await });
+        }
+    });
+    let ended = tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop));
+    let _ = ended.await;
+}
+
+async fn back(stream: impl AsyncRead + AsyncWrite) {
+    let (mut read, mut write) = tokio::io::split(stream);
+    let _ = tokio::io::copy(&mut read, &mut write).await;
+}
+
+/// A thousand links come at once.
+async fn listener() -> TcpListener {
+    let socket = tokio::net::TcpSocket::new_v4().expect("socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("bind");
+    socket.listen(4096).expect("listen")
+}
+
+/// A certificate for 127.0.0.1 that is its own authority, and the server that has it.
+fn certificate() -> (String, Arc<rustls::ServerConfig>) {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).expect("certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("key");
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("certificate");
+    (made.cert.pem(), Arc::new(config))
+}
