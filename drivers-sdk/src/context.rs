@@ -11,6 +11,7 @@ use serde_json::value::to_raw_value;
 
 use crate::driver::Driver;
 use crate::error::{Error, Result};
+use crate::http::Http;
 use crate::matcher::{Matcher, NoReply};
 use crate::module::Core;
 use crate::module::command::{Command, start_tls};
@@ -116,6 +117,13 @@ impl<D: Driver> Cx<D> {
     /// [`Output::ok`](crate::Output::ok).
     pub fn ssh_exec(&self, command: impl Into<String>) -> SshCommand<'_> {
         SshCommand::new(&self.core, command.into())
+    }
+
+    /// HTTP requests to the module's service, or to its device's web server:
+    /// `let lamp: Lamp = cx.http().get("/lamps/1").send().await?.json()?;`. They do not go through the queue, and may be
+    /// made whether the link is up or not.
+    pub fn http(&self) -> Http<'_> {
+        Http::new(&self.core)
     }
 
     // === Settings ===

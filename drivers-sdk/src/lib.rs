@@ -170,6 +170,7 @@ pub mod emulator;
 mod error;
 mod frame;
 pub mod framing;
+pub mod http;
 mod manifest;
 pub mod matcher;
 mod module;

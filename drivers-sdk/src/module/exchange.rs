@@ -32,7 +32,6 @@ impl Core {
     }
 
     /// Sends a head and bytes; the answer's head, and its bytes.
-    #[expect(dead_code, reason = "HTTP comes next")]
     pub(crate) async fn exchange<A: DeserializeOwned>(
         &self,
         kind: Kind,
