@@ -23,6 +23,10 @@ pub enum Error {
     )]
     Full { address: String, queued: usize, limit: usize },
 
+    /// Refused at once: it is an HTTP service.
+    #[error("not sent, {address} takes HTTP requests, not bytes")]
+    NoStream { address: String },
+
     /// The link was closed on this side.
     #[error("not sent, the link to {address} has been closed")]
     Closed { address: String },
@@ -34,7 +38,7 @@ impl Error {
         match self {
             Self::Down(failure) | Self::Lost(failure) => Some(failure.reason),
             Self::Closed { .. } => Some(Reason::Stopped),
-            Self::Connecting { .. } | Self::Full { .. } => None,
+            Self::Connecting { .. } | Self::Full { .. } | Self::NoStream { .. } => None,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! nothing grows but the queue, which is bounded.
 
 use super::{
-    Error, Failure, Mode, Payload, Reason, Receipt, Recorder, State, Target, dial, outbox::Outbox,
+    Address, Error, Failure, Mode, Payload, Reason, Receipt, Recorder, State, Target, dial, outbox::Outbox,
     wire::Writer,
 };
 use bytes::Buf as _;
@@ -95,6 +95,10 @@ impl Inner {
     ) -> Accepted {
         if self.orders.close {
             return Accepted::Refused(receipt, self.closed());
+        }
+        if matches!(self.target.address, Address::Http(_)) {
+            let address = self.target.address.to_string();
+            return Accepted::Refused(receipt, Error::NoStream { address });
         }
         if let Some(failure) = &self.broken {
             return Accepted::Refused(receipt, Error::Down(failure.clone()));

@@ -52,13 +52,18 @@ impl Link {
         self.0.0.disconnect(reason, why);
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
+    }
+
     pub fn state(&self) -> State {
         self.0.0.state()
     }
 
-    /// When this returns the socket is closed, every receipt answered, and the sink dropped.
+    /// When this returns the socket is closed, every receipt and exchange answered, and the sink dropped.
     pub async fn close(&self) {
         self.0.0.order_close();
         self.0.0.wait_finished().await;
+        self.0.0.exchanges.ended().await;
     }
 }

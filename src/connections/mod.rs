@@ -37,6 +37,7 @@ mod buffers;
 mod counters;
 mod dial;
 mod error;
+pub mod http;
 mod inner;
 mod journal;
 mod line;

@@ -1,6 +1,6 @@
 //! What a module's settings say of its connection, under the one key [`KEY`]: what the module's own fields cannot say.
 
-use super::tls::Tls;
+use super::{http, tls::Tls};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{net::IpAddr, sync::Arc};
@@ -17,16 +17,19 @@ pub struct Settings {
     /// The address of this machine to connect from. None: the system chooses.
     pub source: Option<IpAddr>,
     pub tls: Arc<Tls>,
+    pub http: Arc<http::Settings>,
 }
 
 impl Settings {
     /// Of the value under [`KEY`], if there is one. The error names the key and what was expected.
     pub fn read(value: Option<Value>) -> Result<Self, String> {
         let Some(value) = value else { return Ok(Self::default()) };
-        serde_path_to_error::deserialize(value).map_err(|error| {
+        let settings: Self = serde_path_to_error::deserialize(value).map_err(|error| {
             let path = error.path().to_string();
             let key = if path == "." { KEY.to_owned() } else { format!("{KEY}.{path}") };
             format!("the setting {key} cannot be used: {}", error.inner())
-        })
+        })?;
+        settings.http.check().map_err(|why| format!("the setting {why}"))?;
+        Ok(settings)
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{
     Address, Error, Failure, Hub, Mode, Payload, Reason, Receipt, Recorder, State, Target,
+    http::{self, Exchanges},
     inner::{Accepted, Flush, Inner, Order, Orders},
     options::ms,
     wire::Writer,
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     /// Something was received since the last transmit, or nothing was transmitted yet: the next one likely stands alone.
     quiet: AtomicBool,
     finished: Notify,
+    /// HTTP: under way on tasks of their own.
+    pub(super) exchanges: Exchanges,
 }
 
 pub(super) enum Either<A, B> {
@@ -58,6 +61,7 @@ impl Shared {
             attention: AtomicBool::new(false),
             quiet: AtomicBool::new(true),
             finished: Notify::new(),
+            exchanges: Exchanges::default(),
         }
     }
 
@@ -115,6 +119,7 @@ impl Shared {
         let what = format!("the address was changed from {} to {}", inner.target.address, target.address);
         inner.target = target;
         inner.orders = Orders { retarget: true, ..Orders::default() };
+        self.exchanges.cancel();
         self.abandon(inner, &Err(Error::Lost(Failure::new(Reason::Stopped, what))));
     }
 
@@ -140,8 +145,39 @@ impl Shared {
         let mut inner = self.inner.lock();
         if !inner.orders.close {
             inner.orders.close = true;
+            self.exchanges.cancel();
             let closed = inner.closed();
             self.abandon(inner, &Err(closed));
+        }
+    }
+
+    /// The client to make a request with; none if the link is closed.
+    pub(super) fn exchange(&self) -> Result<Option<(http::Client, http::Start)>, http::Error> {
+        let inner = self.inner.lock();
+        if inner.orders.close {
+            return Ok(None);
+        }
+        match inner.target.http() {
+            Some(client) => Ok(Some((client.clone(), self.exchanges.start()))),
+            None => Err(http::Error::Request(format!(
+                "{} has no HTTP address: set connection.http.base",
+                inner.target.address
+            ))),
+        }
+    }
+
+    /// What an exchange has said about the service may be news to the link.
+    pub(super) fn exchanged(&self, client: &http::Client) {
+        let inner = self.inner.lock();
+        let own = matches!(&inner.target.address, Address::Http(own) if own == client);
+        let wrong = match inner.state {
+            State::Up { .. } => false,
+            State::Idle => client.answers() == Some(false),
+            State::Connecting { .. } | State::Down { .. } => client.answers() == Some(true),
+        };
+        drop(inner);
+        if own && wrong {
+            self.attempt();
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Each kind is a variant of [`Address`]: everything outside `dial/` and the kind's own folder is the same for all of them.
 
-use super::tls::Tls;
+use super::{http, tls::Tls};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Compared by value, so that a reconciler can see whether it changed.
@@ -10,6 +10,8 @@ use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 pub struct Target {
     pub address: Address,
     pub mode: Mode,
+    /// Where requests of the driver of a device go; for a service that is its address.
+    pub http: Option<http::Client>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +23,8 @@ pub enum Address {
     },
     /// A stream socket in the file system: how emulators are reached.
     Unix(PathBuf),
+    /// A service: no bytes, but exchanges.
+    Http(http::Client),
 }
 
 /// Where a network peer is.
@@ -44,22 +48,34 @@ pub enum Mode {
 // === impl Target ===
 
 impl Target {
+    /// Kept open.
+    pub fn new(address: Address) -> Self {
+        Self { address, mode: Mode::KeepOpen, http: None }
+    }
+
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
-        Self { address: Address::Tcp(Endpoint::new(host, port)), mode: Mode::KeepOpen }
+        Self::new(Address::Tcp(Endpoint::new(host, port)))
     }
 
     pub fn tls(host: impl Into<String>, port: u16, tls: Tls) -> Self {
-        let address = Address::Tls { endpoint: Endpoint::new(host, port), tls: Arc::new(tls) };
-        Self { address, mode: Mode::KeepOpen }
+        Self::new(Address::Tls { endpoint: Endpoint::new(host, port), tls: Arc::new(tls) })
     }
 
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Self { address: Address::Unix(path.into()), mode: Mode::KeepOpen }
+        Self::new(Address::Unix(path.into()))
     }
 
     pub fn make_break(mut self, hold: Duration) -> Self {
         self.mode = Mode::MakeBreak { hold };
         self
+    }
+
+    /// What requests are made with.
+    pub(super) fn http(&self) -> Option<&http::Client> {
+        match &self.address {
+            Address::Http(client) => Some(client),
+            _ => self.http.as_ref(),
+        }
     }
 }
 
@@ -69,14 +85,14 @@ impl Address {
     /// The connection is shared with other links, which take turns on it.
     pub fn turns(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) => false,
+            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) | Self::Http(_) => false,
         }
     }
 
     /// What is sent and received are messages with boundaries, not parts of a stream.
     pub fn messages(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) => false,
+            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) | Self::Http(_) => false,
         }
     }
 
@@ -84,6 +100,7 @@ impl Address {
     pub fn tls_verified(&self) -> Option<bool> {
         match self {
             Self::Tls { tls, .. } => Some(tls.verify),
+            Self::Http(client) => client.tls().map(|tls| tls.verify),
             Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
@@ -91,17 +108,18 @@ impl Address {
     /// These are datagrams.
     pub fn datagrams(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) => false,
+            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) | Self::Http(_) => false,
         }
     }
 }
 
-/// As people write it: `host:port`, `[::1]:port`, `unix:/path`.
+/// As people write it: `host:port`, `[::1]:port`, `unix:/path`, `http://host/`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => endpoint.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Http(client) => client.fmt(f),
         }
     }
 }

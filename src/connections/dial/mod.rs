@@ -6,7 +6,7 @@ pub(super) mod tls;
 
 pub(super) use failure::{closed, loss};
 
-use super::{Address, Failure, Hub, options::ms, wire::Wire};
+use super::{Address, Failure, Hub, http, options::ms, wire::Wire};
 use failure::{late, refusal};
 use std::sync::Arc;
 use tokio::{
@@ -32,7 +32,7 @@ pub(super) async fn attempt(
     }
 }
 
-async fn dial(hub: &Hub, address: &Address) -> Result<Wire, Failure> {
+async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Failure> {
     let deadline = Instant::now() + ms(hub.options.connect_timeout_ms);
     match address {
         #[cfg(test)]
@@ -48,5 +48,6 @@ async fn dial(hub: &Hub, address: &Address) -> Result<Wire, Failure> {
             Ok(Err(error)) => Err(refusal(&address.to_string(), &error)),
             Err(_) => Err(late(&address.to_string(), &hub.options)),
         },
+        Address::Http(client) => http::link::dial(hub, client).await,
     }
 }

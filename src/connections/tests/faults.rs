@@ -16,14 +16,14 @@ use std::{
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 /// An address that swallows connection requests: its backlog is full, and nobody accepts.
-struct Silent {
-    address: SocketAddr,
+pub(super) struct Silent {
+    pub(super) address: SocketAddr,
     _listener: socket2::Socket,
     _fillers: Vec<socket2::Socket>,
 }
 
 impl Silent {
-    fn make() -> Self {
+    pub(super) fn make() -> Self {
         let address = SocketAddr::from((own_address(), 4000));
         let stream =
             || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
@@ -46,7 +46,7 @@ impl Silent {
 
 /// A name whose meaning the test decides.
 #[derive(Clone, Default)]
-struct Names(Arc<Mutex<Vec<SocketAddr>>>);
+pub(super) struct Names(pub(super) Arc<Mutex<Vec<SocketAddr>>>);
 
 impl Resolve for Names {
     fn resolve<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {

@@ -6,6 +6,7 @@
 mod contract;
 mod faults;
 mod harness;
+mod http;
 mod kinds;
 mod make_break;
 mod peers;

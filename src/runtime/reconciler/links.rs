@@ -4,7 +4,7 @@ use super::Reconciler;
 use super::slot::Slot;
 use super::wanted::Wanted;
 use super::way::Way;
-use crate::connections::Target;
+use crate::connections::{Address, Target};
 use crate::runtime::directory::Id;
 use crate::runtime::emulator::Emulator;
 use crate::runtime::modules::ToModule;
@@ -24,7 +24,7 @@ impl Reconciler {
                 slot.emulator = None;
                 target.clone()
             }
-            Way::Emulator(mode) => {
+            Way::Emulator { mode, service } => {
                 if slot.emulator.as_ref().is_none_or(|emulator| emulator.program() != wanted.program.id) {
                     let settings = wanted.settings.clone().unwrap_or_default();
                     // The one before has to be gone before the next takes its socket.
@@ -33,7 +33,12 @@ impl Reconciler {
                         Some(Emulator::start(&self.shared, &slot.entry, &wanted.program, settings));
                 }
                 let path = slot.emulator.as_ref().map(|emulator| emulator.path().to_owned());
-                Target { mode: *mode, ..Target::unix(path.unwrap_or_default()) }
+                let path = path.unwrap_or_default();
+                let address = match service {
+                    Some(client) => Address::Http(client.emulated(path)),
+                    None => Address::Unix(path),
+                };
+                Target { mode: *mode, ..Target::new(address) }
             }
         };
         if slot.target.as_ref() == Some(&target) {

@@ -68,7 +68,7 @@ impl Reconciler {
             life.next_attempt = None;
             life.process = Some(pid);
             life.program = Some(wanted.program.clone());
-            life.emulated = matches!(wanted.link, Way::Emulator(_));
+            life.emulated = matches!(wanted.link, Way::Emulator { .. });
             life.quarantined = matches!(wanted.lane.company, Company::Suspects(_));
             life.system = wanted.system.as_ref().map(|system| system.id.as_str().into());
         });

@@ -1,10 +1,11 @@
 //! How a module reaches what it drives: from its fields, its driver's declaration and its settings to a [`Target`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use drivers_sdk_protocol::manifest::{Kind, Manifest};
 
-use crate::connections::{Address, Endpoint, Mode, Settings, Target};
+use crate::connections::{Address, Endpoint, Mode, Settings, Target, Tls, http};
 use crate::model::{Driver, Module};
 
 /// How long a make-break link stays connected after the last traffic, if neither the settings nor the driver say.
@@ -17,7 +18,11 @@ pub(super) enum Way {
     None,
     Link(Target),
     /// The emulator of its driver's package.
-    Emulator(Mode),
+    Emulator {
+        mode: Mode,
+        /// What to make requests of it with, if it is a service.
+        service: Option<http::Client>,
+    },
 }
 
 impl Way {
@@ -26,7 +31,7 @@ impl Way {
         let mode = match self {
             Way::None => return false,
             Way::Link(target) => target.mode,
-            Way::Emulator(mode) => *mode,
+            Way::Emulator { mode, .. } => *mode,
         };
         matches!(mode, Mode::MakeBreak { .. })
     }
@@ -45,9 +50,12 @@ pub(super) fn way(
     let hold = settings.hold_ms.or(manifest.hold_ms).map_or(HOLD, Duration::from_millis);
     let mode = if module.makebreak { Mode::MakeBreak { hold } } else { Mode::KeepOpen };
     if module.emulated {
-        return Ok(Way::Emulator(mode));
+        let service = manifest.kind == Kind::Service;
+        let service = if service { Some(service_http(module, driver, settings)?) } else { None };
+        return Ok(Way::Emulator { mode, service });
     }
-    Ok(Way::Link(Target { address: address(module, driver, manifest, settings)?, mode }))
+    let http = if manifest.kind == Kind::Device { device_http(module, settings)? } else { None };
+    Ok(Way::Link(Target { address: address(module, driver, manifest, settings)?, mode, http }))
 }
 
 fn address(
@@ -59,16 +67,50 @@ fn address(
     let unsupported = |what: &str| Err(format!("this version cannot connect to {what} devices yet"));
     match manifest.kind {
         Kind::Ssh => unsupported("SSH"),
-        Kind::Service => unsupported("HTTP"),
+        Kind::Service => Ok(Address::Http(service_http(module, driver, settings)?)),
         Kind::Websocket => unsupported("WebSocket"),
         _ if module.udp => unsupported("UDP"),
         Kind::Device if module.tls => {
-            let tls = settings.tls.clone();
-            tls.check().map_err(|why| format!("the setting connection.tls cannot be used: {why}"))?;
-            Ok(Address::Tls { endpoint: endpoint(module, driver, settings)?, tls })
+            Ok(Address::Tls { endpoint: endpoint(module, driver, settings)?, tls: tls(settings)? })
         }
         Kind::Device | Kind::Logic => Ok(Address::Tcp(endpoint(module, driver, settings)?)),
     }
+}
+
+/// A service, or the emulator of one, which needs no address.
+fn service_http(module: &Module, driver: &Driver, settings: &Settings) -> Result<http::Client, String> {
+    let uri = [module.uri.trim(), driver.default_uri.as_deref().unwrap_or_default().trim()];
+    match uri.into_iter().find(|uri| !uri.is_empty()) {
+        Some(uri) => client(uri, settings).map_err(|why| format!("its uri cannot be used: {why}")),
+        None if module.emulated => client("http://emulator/", settings),
+        None => Err("it has no address; set its uri".into()),
+    }
+}
+
+/// The web server of a device, which its driver may use beside the link.
+fn device_http(module: &Module, settings: &Settings) -> Result<Option<http::Client>, String> {
+    let ip = module.ip.trim();
+    match &settings.http.base {
+        Some(base) => client(base, settings).map(Some).map_err(|why| format!("connection.http.base: {why}")),
+        None if ip.is_empty() => Ok(None),
+        None if ip.contains(':') => client(&format!("http://[{ip}]/"), settings).map(Some),
+        None => client(&format!("http://{ip}/"), settings).map(Some),
+    }
+}
+
+fn tls(settings: &Settings) -> Result<Arc<Tls>, String> {
+    settings.tls.check().map_err(|why| format!("the setting connection.tls cannot be used: {why}"))?;
+    Ok(settings.tls.clone())
+}
+
+fn client(base: &str, settings: &Settings) -> Result<http::Client, String> {
+    http::Client::new(http::Config {
+        base: base.into(),
+        socket: None,
+        source: settings.source,
+        settings: settings.http.clone(),
+        tls: tls(settings)?,
+    })
 }
 
 /// The host and port of a device.

@@ -1,9 +1,12 @@
 //! What a driver asks of its module's link. Everything that waits for an answer gets one.
 
-use drivers_sdk_protocol::message::{Failure, HttpRequest, SshExec, code};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use drivers_sdk_protocol::message::{Failure, Headed, HttpRequest, HttpResponse, SshExec, code};
 
 use super::Wire;
-use crate::connections::{self, Link, Payload, Reason};
+use crate::connections::{self, Link, Payload, Reason, http};
 use crate::runtime::host::inbound::Answer;
 
 impl Wire {
@@ -50,8 +53,21 @@ impl Wire {
     }
 
     /// Makes an HTTP request.
-    pub(crate) fn http(&self, answer: Answer, _request: HttpRequest, _body: &[u8]) {
-        answer.failed(&refused("this version makes no HTTP requests yet"));
+    pub(crate) fn http(&self, answer: Answer, request: HttpRequest, body: &[u8]) {
+        let link = match self.meant(0) {
+            Ok(link) => link,
+            Err(failure) => return answer.failed(&failure),
+        };
+        let HttpRequest { method, url, headers, timeout_ms } = request;
+        let timeout = timeout_ms.map(Duration::from_millis);
+        let request = http::Request { method, url, headers, body: Bytes::copy_from_slice(body), timeout };
+        link.exchange(
+            request,
+            Box::new(move |outcome| match outcome {
+                Ok(response) => responded(&answer, response),
+                Err(error) => answer.failed(&unanswered(&error)),
+            }),
+        );
     }
 
     /// Runs a command beside the shell.
@@ -66,6 +82,29 @@ impl Wire {
 
     /// Gives the turn back, or stops waiting for it.
     pub(crate) fn release(&self) {}
+}
+
+fn responded(answer: &Answer, response: http::Response) {
+    let http::Response { status, headers, body } = response;
+    match serde_json::to_vec(&HttpResponse { status, headers }) {
+        Ok(head) => {
+            let mut payload = BytesMut::with_capacity(4 + head.len() + body.len());
+            Headed { head: &head, body: &body }.write(&mut payload);
+            answer.done(&payload);
+        }
+        Err(error) => answer.failed(&refused(&error.to_string())),
+    }
+}
+
+fn unanswered(error: &http::Error) -> Failure {
+    let code = match error {
+        http::Error::Request(_) => code::BAD_REQUEST,
+        http::Error::Failed(_) => code::OFFLINE,
+        http::Error::Late { .. } | http::Error::Full { .. } => code::TIMEOUT,
+        http::Error::TooLong { .. } => code::DEVICE,
+        http::Error::Stopped { .. } => code::STOPPED,
+    };
+    Failure { code: code.into(), message: error.to_string(), ..Failure::default() }
 }
 
 fn offline(why: impl Into<String>) -> Failure {

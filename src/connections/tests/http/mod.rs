@@ -1,0 +1,7 @@
+//! HTTP against real sockets: `exchanges` and `errors` with a server that does as it is told, `link` for what they say about
+//! the service, `lighttpd` with a real server and a real proxy.
+
+mod errors;
+mod exchanges;
+mod link;
+mod peer;
