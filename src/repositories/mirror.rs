@@ -125,7 +125,7 @@ impl Mirrors {
         head
     }
 
-    /// Reads the mirror; fetches first if there is none.
+    /// Reads the mirror; fetches first if that has never succeeded.
     pub(super) async fn read<T, F>(&self, source: &Source, read: F) -> Result<T>
     where
         T: Send + 'static,
@@ -133,8 +133,13 @@ impl Mirrors {
     {
         let peer = source.peer()?;
         let path = self.path(&source.id)?;
-        if !path.join("HEAD").exists() {
-            self.fetch(source).await?;
+        let mirror = path.clone();
+        if !self.blocking(&peer.remote, "reading", move |_| Ok(holds_something(&mirror))).await? {
+            match self.fetch(source).await {
+                // Only the source's own branch is missing.
+                Ok(_) | Err(Error::NoSuchBranch { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let (remote, branch) = (peer.remote.clone(), source.branch.clone());
         self.blocking(&peer.remote, "reading", move |_| read(&open(&path, &remote, &branch)?)).await
@@ -207,6 +212,12 @@ impl Mirrors {
             },
         }
     }
+}
+
+/// Whether there is a reference: a fetch that failed leaves a mirror without any.
+fn holds_something(path: &Path) -> bool {
+    Repository::open_bare(path)
+        .is_ok_and(|mirror| mirror.references().is_ok_and(|mut references| references.next().is_some()))
 }
 
 fn open(path: &Path, remote: &Remote, branch: &str) -> Result<Reader> {

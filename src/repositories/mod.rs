@@ -102,7 +102,7 @@ impl Repositories {
             .await
     }
 
-    /// The branches of the mirror, sorted. Fetches if there is no mirror yet; so do its siblings.
+    /// The branches of the mirror, sorted. Fetches if that has never succeeded; so do its siblings.
     pub async fn branches(&self, source: &Source) -> Result<Vec<String>> {
         self.inner.mirrors.read(source, |reader| reader.names("refs/heads/")).await
     }

@@ -340,7 +340,7 @@ async fn a_repository_that_cannot_be_reached_says_so() {
     let basics = server.basics(DEVICE).await;
     let pulled = server.ask("POST", &format!("/repositories/{}/pull", basics.repository), json!({})).await;
     assert_eq!(pulled.status, 422, "{pulled:?}");
-    for path in ["default_branch", "drivers", "commits"] {
+    for path in ["default_branch", "drivers", "commits", "branches", "tags"] {
         let answer = server.get(&format!("/repositories/{}/{path}", basics.repository)).await;
         assert!(matches!(answer.status, 404 | 422), "{path}: {answer:?}");
         assert!(answer.json()["error"].as_str().is_some_and(|text| text.len() > 20), "{path}: {answer:?}");

@@ -56,6 +56,27 @@ async fn history_names_and_files() {
 }
 
 #[tokio::test]
+async fn names_of_what_was_never_fetched_are_not_known_rather_than_none() {
+    let origin = Origin::new();
+    let home = home();
+    let source = origin.source();
+    let away = origin.path().with_extension("away");
+    std::fs::rename(origin.path(), &away).unwrap();
+    home.fetch(&source).await.unwrap_err();
+    for names in [home.branches(&source).await, home.tags(&source).await] {
+        let error = names.unwrap_err();
+        assert!(error.to_string().contains(&source.uri), "{error}");
+    }
+    std::fs::rename(&away, origin.path()).unwrap();
+    // Without a commit there is nothing, and that is known.
+    assert_eq!(home.branches(&source).await.unwrap(), [""; 0]);
+    origin.commit("First", &[("a", "1")]);
+    assert_eq!(home.branches(&source).await.unwrap(), ["main"]);
+    let other = Source { id: "repo-2".into(), branch: "other".into(), ..source };
+    assert_eq!(home.branches(&other).await.unwrap(), ["main"], "though its own is not there");
+}
+
+#[tokio::test]
 async fn follows_a_branch_that_moves_is_rewritten_or_goes() {
     let origin = Origin::new();
     let first = origin.commit("First", &[("a", "1")]);
