@@ -78,8 +78,14 @@ impl Drivers {
     pub(crate) fn new(world: World) -> (Drivers, impl Future<Output = ()> + Send + 'static) {
         let shown = Arc::new(DashMap::new());
         let (inbox, requests) = mpsc::unbounded_channel();
-        let task = task::Task::new(world, shown.clone());
-        (Drivers { shown, inbox }, task.run(requests))
+        let (records, recorded) = mpsc::unbounded_channel();
+        let writing = records::write(world.store.clone(), recorded);
+        let task = task::Task::new(world, shown.clone(), records);
+        let work = async {
+            tokio::spawn(writing);
+            task.run(requests).await;
+        };
+        (Drivers { shown, inbox }, work)
     }
 
     /// A driver's document changed; `None`: deleted.

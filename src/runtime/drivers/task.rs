@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::job::{self, Finished, Recipe, Refusal};
-use super::records;
+use super::records::Record;
 use super::repository::Known;
 use super::{Request, Shown, World};
 use crate::model::driver::RECOMPILE;
@@ -30,6 +30,7 @@ pub(super) struct Task {
     /// Programs that modules may still run: going back to one is no change for them.
     programs: Vec<Weak<Program>>,
     jobs: JoinSet<Finished>,
+    records: mpsc::UnboundedSender<Record>,
 }
 
 /// What the task knows of one driver.
@@ -45,7 +46,11 @@ struct Built {
 }
 
 impl Task {
-    pub(super) fn new(world: World, shown: Arc<DashMap<Id, Shown>>) -> Task {
+    pub(super) fn new(
+        world: World,
+        shown: Arc<DashMap<Id, Shown>>,
+        records: mpsc::UnboundedSender<Record>,
+    ) -> Task {
         Task {
             world,
             shown,
@@ -53,6 +58,7 @@ impl Task {
             drivers: HashMap::new(),
             programs: Vec::new(),
             jobs: JoinSet::new(),
+            records,
         }
     }
 
@@ -173,8 +179,7 @@ impl Task {
         for answer in answers {
             let _ = answer.send(result.clone().map_err(Error::Failed));
         }
-        let record = records::fetched(self.world.store.clone(), id.to_string(), result.clone());
-        tokio::spawn(record);
+        let _ = self.records.send(Record::Fetched(id.to_string(), result.clone()));
         match result {
             Ok(commit) => {
                 known.deployed = Some(commit);
@@ -272,9 +277,7 @@ impl Task {
         let Some(built) = self.drivers.get_mut(id) else { return };
         built.building = None;
         let output = result.as_ref().err().map(|refusal| refusal.text.clone());
-        if built.document.compilation_output != output {
-            tokio::spawn(records::compiled(self.world.store.clone(), id.to_string(), output));
-        }
+        let _ = self.records.send(Record::Compiled(id.to_string(), output));
         match result {
             Ok(artifact) => {
                 built.failed = None;
