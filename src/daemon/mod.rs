@@ -82,6 +82,8 @@ impl Error {
 /// Runs the daemon until a signal stops it. `preset` is the admin key for the first start.
 pub fn run(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     log::start(&config.log);
+    // Before anything is stored: whoever mends it starts from an empty store again, and gets the site.
+    let preset = preset.map(|text| api::keys::preset(text.expose())).transpose()?;
     let _lock = Lock::take(&config.data.dir)?;
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     if config.server.worker_threads > 0 {
@@ -108,7 +110,7 @@ fn open_store(data: &Path) -> Result<store::Handle, store::Error> {
     store::sqlite::open(data.join("headend.db"))
 }
 
-async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
+async fn serve(config: Config, preset: Option<Key>) -> Result<(), Error> {
     crate::tls::install_provider();
     let stop = signals::watch().map_err(Error::Threads)?;
     let data = config.data.dir;
@@ -120,7 +122,7 @@ async fn serve(config: Config, preset: Option<Secret>) -> Result<(), Error> {
     let vault = Arc::new(Vault::open(&data)?);
     let store = open_store(&data)?;
     first::apply(&config.site, &store, &vault, api::now()).await?;
-    let key = api::keys::bootstrap(&*store, preset.as_ref().map(Secret::expose)).await?;
+    let key = api::keys::bootstrap(&*store, preset).await?;
 
     let repositories = Repositories::open(data.join("repositories"), config.builds)?;
     let connections = Connections::new(config.connections);

@@ -61,6 +61,23 @@ fn the_port_of_another_program_is_refused_with_a_hint() {
     assert!(said.contains("cannot listen at") && said.contains("--listen ADDR"), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preset_key_that_is_none_is_refused_before_anything_is_stored() {
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let site = folder.path().join("site.toml");
+    std::fs::write(&site, "[zones.one]\nname = \"One\"\n").unwrap();
+    let config = format!("[site]\nfile = {:?}\n", site.display().to_string());
+    let mut setup = Setup::new(&config);
+    (setup.folder, setup.key) = (Some(folder), Some("0123.tooshort"));
+    let (status, said) = setup.clone().try_start().err().expect("it does not start");
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("preset admin key") && !said.contains("tooshort"), "{said}");
+    // The store is as empty as it was: the site is applied at the next start.
+    setup.key = None;
+    let daemon = setup.start();
+    assert_eq!(daemon.api.get("/zones").await[0]["name"], "One");
+}
+
 #[tokio::test]
 async fn whoever_lost_the_admin_key_makes_another_while_the_daemon_is_stopped() {
     let mut daemon = Daemon::start();

@@ -51,10 +51,14 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+/// Reads a preset admin key.
+pub fn preset(text: &str) -> Result<Key, Error> {
+    Key::parse(text).ok_or(Error::Preset)
+}
+
 /// Makes the first admin key, if the store has no key at all, from `preset` or at random. Returns it if it was
 /// made at random, so that it can be shown once.
-pub async fn bootstrap(store: &dyn Store, preset: Option<&str>) -> Result<Option<Key>, Error> {
-    let preset = preset.map(|text| Key::parse(text).ok_or(Error::Preset)).transpose()?;
+pub async fn bootstrap(store: &dyn Store, preset: Option<Key>) -> Result<Option<Key>, Error> {
     if !store.list(Kind::ApiKey).await?.is_empty() {
         return Ok(None);
     }

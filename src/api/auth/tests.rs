@@ -105,8 +105,8 @@ async fn the_first_key_is_made_once_and_kept_as_a_hash() {
 async fn a_preset_key_is_taken_and_not_shown() {
     let store = store::sqlite::open_in_memory().unwrap();
     let preset = Key::mint();
-    assert!(keys::bootstrap(store.as_ref(), Some("too.short")).await.is_err());
-    assert!(keys::bootstrap(store.as_ref(), Some(&preset.expose())).await.unwrap().is_none());
+    assert!(keys::preset("too.short").is_err());
+    assert!(keys::bootstrap(store.as_ref(), Key::parse(&preset.expose())).await.unwrap().is_none());
     assert!(Verifier::new(store).verify(&preset.expose()).await.is_ok());
 }
 

@@ -24,6 +24,8 @@ pub struct Setup {
     pub config: String,
     /// The folder of an earlier daemon; a new one if none is given.
     pub folder: Option<Arc<TempDir>>,
+    /// The admin key; [`KEY`] if none is given.
+    pub key: Option<&'static str>,
     /// It is to build drivers: see [`super::builds`].
     pub builds: bool,
     /// While it, or one that is started again in its folder, may build.
@@ -77,7 +79,7 @@ impl Setup {
             .arg(&config)
             .arg("--data")
             .arg(folder.path().join("data"))
-            .env("HEADEND_ADMIN_KEY", KEY)
+            .env("HEADEND_ADMIN_KEY", self.key.unwrap_or(KEY))
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
