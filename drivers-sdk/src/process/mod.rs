@@ -246,7 +246,7 @@ impl<D: Driver> Process<D> {
 
     /// Stops every module at the same time. They may still use their links, so frames are read until all are over.
     fn shut_down(&mut self) {
-        self.shutdown = Some(Instant::now() + STOP_LIMIT);
+        self.shutdown.get_or_insert(Instant::now() + STOP_LIMIT);
         for instance in self.modules.values() {
             if !instance.core.is_over() {
                 instance.stop(0);
