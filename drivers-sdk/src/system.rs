@@ -219,6 +219,7 @@ impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
                 index: self.index,
                 function: self.function.as_str().into(),
                 args: &args,
+                call: self.core.tasks.call(),
             };
             let answer = self.core.request(Kind::CallModule, &call)?.await?;
             let json = if answer.is_empty() { b"null" } else { &*answer };

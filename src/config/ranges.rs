@@ -78,6 +78,7 @@ pub(super) const RANGES: &[(&str, &str, i64, i64)] = &[
     ("drivers", "received_window_bytes", KIB, GIB),
     ("drivers", "held_bytes", 0, GIB),
     ("drivers", "channel_bytes", MIB, 16 * GIB),
+    ("drivers", "calls_in_flight", 1, 1_000_000),
     ("drivers", "fetch_retry_ms", 100, DAY),
     ("drivers", "fetch_retry_max_ms", 100, DAY),
     ("drivers", "shutdown_ms", 100, 8_000),

@@ -53,15 +53,21 @@ pub(crate) async fn exec(shared: &Shared, request: Exec) -> Result<Reply, Error>
     }
 }
 
-/// A call for another driver. What can be refused or handed on at once is; only a module that is about to run costs
-/// a task.
+/// A call for another driver, which ends by `until` (none: after the usual time). What can be refused or handed on at
+/// once is; only a module that is about to run costs a task.
 pub(crate) fn relay(
     shared: &Arc<Shared>,
     target: Target,
     function: Cow<'_, str>,
     args: &RawValue,
+    until: Option<Instant>,
     answer: Answer,
 ) {
+    let begun = Instant::now();
+    let limit = match until {
+        Some(until) => until.saturating_duration_since(begun),
+        None => Duration::from_millis(shared.options.exec_timeout_ms),
+    };
     let entry = match shared.find(&target) {
         Ok(entry) => entry,
         Err(error) => return answer.error(&error),
@@ -74,8 +80,6 @@ pub(crate) fn relay(
             Err(error) => return answer.error(&error),
         };
         entry.wire.wake();
-        let begun = Instant::now();
-        let limit = Duration::from_millis(shared.options.exec_timeout_ms);
         let (shared, id, name) = (shared.clone(), entry.id.clone(), function.clone().into_owned());
         let then = move |outcome: Outcome| {
             shared.metrics.exec(begun.elapsed(), &outcome);
@@ -95,7 +99,7 @@ pub(crate) fn relay(
             args: args.to_owned(),
             user: None,
             clearance: Security::Administrator,
-            deadline: None,
+            deadline: Some(limit),
         };
         let shared = shared.clone();
         tokio::spawn(async move {
@@ -130,13 +134,21 @@ fn check(
     place.program.admit(&entry.id, function, args, clearance)
 }
 
-/// Calls are refused long before a process counts as one that does not read.
+/// Calls are refused long before a process counts as one that does not read, and when it is working on too many: modules
+/// that call each other in a circle end there.
 fn crowded(shared: &Shared, entry: &Entry, place: &Place) -> Result<(), Error> {
-    let waiting = place.channel.out.waiting();
-    if waiting > shared.options.channel_bytes / 4 {
-        return Err(Error::Overloaded { module: entry.id.to_string(), waiting });
-    }
-    Ok(())
+    let (bytes, calls) = (place.channel.out.waiting(), place.channel.pending.len());
+    let (most_bytes, most_calls) = (shared.options.channel_bytes / 4, shared.options.calls_in_flight);
+    let waiting = if bytes > most_bytes {
+        format!(
+            "{bytes} bytes of calls wait for it, and {most_bytes} may (a quarter of drivers.channel_bytes)"
+        )
+    } else if calls >= most_calls {
+        format!("it is working on {calls} calls, and that is as many as may be (drivers.calls_in_flight)")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Overloaded { module: entry.id.to_string(), waiting })
 }
 
 fn failed(outcome: Outcome, module: &str, function: &str, after: Duration) -> Error {

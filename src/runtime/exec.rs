@@ -86,12 +86,12 @@ pub enum Error {
         why: String,
     },
     /// Too much already waits for the driver's process.
-    #[error("the driver process of {module} does not keep up: {waiting} bytes wait for it; try again later")]
+    #[error("the driver process of {module} does not keep up: {waiting}; try again later")]
     Overloaded {
         /// The module's id.
         module: String,
-        /// Bytes.
-        waiting: usize,
+        /// How many bytes or calls wait for it, and how many may.
+        waiting: String,
     },
     /// No answer before the deadline. The driver was told to stop working on it.
     #[error("{function} of {module} did not answer within {} ms", .after.as_millis())]

@@ -57,6 +57,8 @@ pub struct Options {
     pub held_bytes: usize,
     /// Bytes that may wait for a driver process that does not read, before it counts as hung.
     pub channel_bytes: usize,
+    /// Calls and other requests that one driver process may be working on before further calls are refused.
+    pub calls_in_flight: usize,
 
     /// The first pause before a repository that could not be fetched is tried again; it doubles each time.
     pub fetch_retry_ms: u64,
@@ -94,6 +96,7 @@ impl Default for Options {
             received_window_bytes: 256 * 1024,
             held_bytes: 64 * 1024,
             channel_bytes: 64 * 1024 * 1024,
+            calls_in_flight: 10_000,
             fetch_retry_ms: 5_000,
             fetch_retry_max_ms: 300_000,
             run_dir: std::env::temp_dir(),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use drivers_sdk_protocol::manifest::Security;
-use headend::runtime::{Target, exec};
+use headend::runtime::{Options, Target, exec};
 use serde_json::json;
 
 use crate::peer::Echo;
-use crate::world::{World, call, device, logic, named, system};
+use crate::world::{World, call, device, logic, named, options, system};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_to_the_device_and_back() {
@@ -82,6 +82,46 @@ async fn a_call_that_is_late_or_given_up_is_answered_and_the_driver_told() {
     let given_up = tokio::time::timeout(Duration::from_millis(50), world.runtime.exec(late)).await;
     assert!(given_up.is_err());
     world.status("mod-1", "cancelled", "true").await;
+    world.runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_calls_ends_when_the_first_caller_gives_up() {
+    let world = World::new().await;
+    let echo = Echo::new().await;
+    world.device("mod-1", echo.port).await;
+    world.save(system("sys-1", &["mod-1", "mod-logic"])).await;
+    world.save(logic("mod-logic", "sys-1")).await;
+    world.connected("mod-1").await;
+    world.connected("mod-logic").await;
+
+    // Three deep: the logic module calls itself, and then the device's module. By itself the innermost has 30 s.
+    let args = r#"["Logic", "call", ["Probe", "never", []]]"#;
+    let mut chain = call(Target::Module("mod-logic".into()), "call", args);
+    chain.deadline = Some(Duration::from_millis(100));
+    let error = world.runtime.exec(chain).await.unwrap_err();
+    assert!(matches!(error, exec::Error::Timeout { .. }), "{error}");
+    world.status("mod-1", "cancelled", "true").await;
+    world.runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_works_on_so_many_calls_and_no_more() {
+    let world = World::with(Options { calls_in_flight: 8, ..options() }).await;
+    let echo = Echo::new().await;
+    world.device("mod-1", echo.port).await;
+    world.connected("mod-1").await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..9 {
+        let (runtime, never) = (world.runtime.clone(), call(Target::Module("mod-1".into()), "never", "[]"));
+        calls.spawn(async move { runtime.exec(never).await });
+    }
+    let refused = calls.join_next().await.unwrap().unwrap().unwrap_err();
+    assert!(refused.to_string().contains("working on 8 calls"), "{refused}");
+    assert_eq!(refused.status(), 503);
+    // The others are given up, and there is room again.
+    calls.shutdown().await;
+    assert_eq!(world.exec("mod-1", "add", "[1, 1]").await, Ok(json!(2)));
     world.runtime.shutdown().await;
 }
 

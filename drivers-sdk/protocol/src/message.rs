@@ -144,8 +144,8 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-fn is_zero(number: &u16) -> bool {
-    *number == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// The codes that the daemon and the SDK give failures. A driver may add its own.
@@ -200,6 +200,9 @@ pub struct CallModule<'a> {
     /// JSON array or object of arguments.
     #[serde(borrow)]
     pub args: &'a RawValue,
+    /// Correlation of the `Call` that the caller is working on, whose deadline is then this call's too; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub call: u32,
 }
 
 /// A status value of another module, found by system, name and index.

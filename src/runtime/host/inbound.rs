@@ -179,9 +179,20 @@ fn act(
         }
         Kind::CallModule => {
             let message: CallModule<'_> = parse("CallModule", payload)?;
+            let answer = answer();
+            // Whoever waits for a chain of calls gives up on all of it at the same time.
+            let until = channel.pending.deadline(handle, message.call);
+            if message.call != 0 && until.is_none() {
+                answer.failed(&Failure {
+                    code: code::TIMEOUT.into(),
+                    message: "nobody waits any more for the call that this one was made for".into(),
+                    ..Failure::default()
+                });
+                return Ok(());
+            }
             match place(&entry, message.system.map(Into::into), message.module.into(), message.index) {
-                Ok(target) => calls::relay(shared, target, message.function, message.args, answer()),
-                Err(failure) => answer().failed(&failure),
+                Ok(target) => calls::relay(shared, target, message.function, message.args, until, answer),
+                Err(failure) => answer.failed(&failure),
             }
         }
         Kind::ReadStatus => {

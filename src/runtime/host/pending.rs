@@ -133,6 +133,18 @@ impl Pending {
         Some(correlation)
     }
 
+    /// Requests that wait for their answer.
+    pub(crate) fn len(&self) -> usize {
+        self.table.lock().requests.len()
+    }
+
+    /// Until when a module may work on a request; none if it does not work on it any more.
+    pub(crate) fn deadline(&self, module: u32, correlation: u32) -> Option<Instant> {
+        let table = self.table.lock();
+        let request = table.requests.get(&correlation).filter(|request| request.module == module);
+        request.map(|request| request.deadline)
+    }
+
     /// The answer has come. One that nobody waits for is ignored.
     pub(crate) fn answer(&self, correlation: u32, outcome: Outcome) {
         let request = self.table.lock().requests.remove(&correlation);
