@@ -63,6 +63,29 @@ enum Command {
         #[command(flatten)]
         client: Client,
     },
+    /// Shows what went over a module's wire, without secrets.
+    Wire {
+        /// A system and one of its modules, or a module's id.
+        #[arg(value_name = "SYSTEM MODULE", required = true)]
+        target: Vec<String>,
+        /// Goes on with what comes until interrupted.
+        #[arg(long, short)]
+        follow: bool,
+        /// How to show it; text if nothing else is said.
+        #[arg(long, value_parser = ["text", "hex", "json", "pcapng", "recording"])]
+        format: Option<String>,
+        /// Saves it: FILE.pcapng for Wireshark, FILE.recording to be read back.
+        #[arg(long, value_name = "FILE")]
+        save: Option<PathBuf>,
+        /// Only what was sent to the device, or received from it.
+        #[arg(long, value_parser = ["sent", "received"])]
+        direction: Option<String>,
+        /// Only the newest N records of what there is.
+        #[arg(long, short = 'n', value_name = "N")]
+        last: Option<usize>,
+        #[command(flatten)]
+        client: Client,
+    },
 }
 
 #[derive(clap::Args)]
@@ -108,6 +131,10 @@ fn main() -> ExitCode {
         Command::Exec { words, client } => talk(client, client::Command::Exec { words }),
         Command::Watch { words, client } => talk(client, client::Command::Watch { words }),
         Command::Logs { target, follow, client } => talk(client, client::Command::Logs { target, follow }),
+        Command::Wire { target, follow, format, save, direction, last, client } => {
+            let wire = client::Wire { follow, format, save, direction, last };
+            talk(client, client::Command::Wire { target, wire })
+        }
     }
 }
 

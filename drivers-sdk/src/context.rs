@@ -126,6 +126,14 @@ impl<D: Driver> Cx<D> {
         Http::new(&self.core)
     }
 
+    /// Keeps what the driver has made of a secret, a digest of the password or a session's token say, out of the daemon's
+    /// recording of the wire, as long as the connection lasts. Secrets in the settings are kept out of it anyway.
+    ///
+    /// To be called before it is sent, or asked for. What is shorter than four bytes is shown all the same.
+    pub fn hide(&self, secret: impl AsRef<str>) {
+        self.core.hide(secret.as_ref());
+    }
+
     // === Settings ===
 
     /// The settings as they are now.

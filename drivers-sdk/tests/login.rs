@@ -160,3 +160,27 @@ fn a_makebreak_link_is_sent_to_although_its_login_was_cut_off() {
         daemon.result(call).await.unwrap();
     });
 }
+
+#[derive(Default)]
+struct Signer;
+
+#[driver(name = "Signer", module = "Lamp", tcp = 5000, framing = lines("\n"))]
+impl Signer {
+    #[function]
+    async fn sign(&self, cx: &Cx<Self>) -> Result {
+        cx.hide("5d8409bc");
+        cx.send("5d8409bc POWER").await
+    }
+}
+
+#[test]
+fn what_a_driver_makes_of_a_secret_is_named_before_it_is_sent() {
+    run(async {
+        let mut daemon = Daemon::of::<Signer>().await;
+        daemon.start(1, json!({}), Some(1)).await;
+        daemon.begin(1, "sign", json!([])).await;
+        let hide = daemon.expect_kind(Kind::Hide).await;
+        assert_eq!((hide.header.module, &hide.payload[..]), (1, &b"5d8409bc"[..]));
+        assert_eq!(daemon.transmitted(1).await.1, "5d8409bc POWER\n");
+    });
+}

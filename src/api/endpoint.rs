@@ -145,6 +145,15 @@ impl Endpoint {
         self
     }
 
+    /// Another form of what it answers with 200.
+    pub(crate) fn also(mut self, media_type: &str, meaning: &str) -> Self {
+        if let Some(RefOr::T(response)) = self.operation.responses.responses.get_mut("200") {
+            let text = ObjectBuilder::new().schema_type(Type::String).description(Some(meaning));
+            response.content.insert(media_type.to_owned(), RefOr::T(Content::new(Some(text))));
+        }
+        self
+    }
+
     /// An answer without a body.
     pub(crate) fn ends(mut self, status: StatusCode, meaning: &str) -> Self {
         let response = ResponseBuilder::new().description(meaning).build();

@@ -12,6 +12,9 @@ const ROOT: &str = "/api/engine/v2";
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than any call of a function may take by default.
 const ANSWER: Duration = Duration::from_secs(120);
+/// What is followed goes on until somebody interrupts it, or the connection is found to be dead.
+const ENDLESS: Duration = Duration::from_secs(10 * 365 * 86_400);
+const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Rows asked for at a time.
 const PAGE: usize = 1000;
 
@@ -39,6 +42,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .timeout(ANSWER)
+            .tcp_keepalive(KEEPALIVE)
             .user_agent(concat!("headend/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|cause| Error::Usage(format!("cannot set up HTTP: {cause}")))?;
@@ -80,6 +84,44 @@ impl Client {
         }
     }
 
+    /// GET of something that is no JSON, or has no end: `endless`.
+    pub(super) async fn stream(
+        &self,
+        route: &Route,
+        query: &[(&str, String)],
+        endless: bool,
+    ) -> Result<reqwest::Response> {
+        let mut request = self.request(Method::GET, route, query)?;
+        if endless {
+            request = request.timeout(ENDLESS);
+        }
+        let answer = request.send().await.map_err(|cause| self.unreachable(&cause))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let text = answer.text().await.map_err(|cause| self.unreachable(&cause))?;
+        Err(self.refusal(status, &text))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        route: &Route,
+        query: &[(&str, String)],
+    ) -> Result<reqwest::RequestBuilder> {
+        let mut url = url::Url::parse(&format!("{}{ROOT}{}", self.access.url, route.0))
+            .map_err(|cause| Error::Usage(format!("{}: {cause}", self.access.url)))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self.http.request(method, url);
+        Ok(match &self.access.key {
+            Some(key) => request.header("X-API-Key", key.expose()),
+            None => request,
+        })
+    }
+
     /// The answer's total count, if it has one, and its body.
     async fn send(
         &self,
@@ -88,15 +130,7 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<(Option<usize>, Value)> {
-        let mut url = url::Url::parse(&format!("{}{ROOT}{}", self.access.url, route.0))
-            .map_err(|cause| Error::Usage(format!("{}: {cause}", self.access.url)))?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = self.http.request(method, url);
-        if let Some(key) = &self.access.key {
-            request = request.header("X-API-Key", key.expose());
-        }
+        let mut request = self.request(method, route, query)?;
         if let Some(body) = body {
             request = request.json(body);
         }

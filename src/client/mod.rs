@@ -1,4 +1,4 @@
-//! `headend` as a client of a running daemon: status, exec, watch, logs.
+//! `headend` as a client of a running daemon: status, exec, watch, logs, wire.
 //!
 //! Everything goes through the control API, as any other client's requests do. What a command prints is a table for
 //! people or, with `--json`, JSON whose fields stay as they are; errors say what a person can do about them.
@@ -16,6 +16,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod wire;
+
+use std::path::PathBuf;
 
 pub use access::{Access, Given};
 
@@ -30,6 +33,21 @@ pub enum Command {
     Watch { words: Vec<String> },
     /// A module's log.
     Logs { target: Vec<String>, follow: bool },
+    /// What went over a module's wire.
+    Wire { target: Vec<String>, wire: Wire },
+}
+
+/// What to show of a wire, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Wire {
+    pub follow: bool,
+    /// As the API calls it; none: text, JSON if that is asked for, or what the file's name says.
+    pub format: Option<String>,
+    pub save: Option<PathBuf>,
+    /// `sent` or `received`; none: both.
+    pub direction: Option<String>,
+    /// Only the newest so many of what there is.
+    pub last: Option<usize>,
 }
 
 /// Why a command failed.
@@ -73,5 +91,6 @@ pub async fn run(access: Access, command: Command, json: bool) -> Result<()> {
         Command::Exec { words } => exec::run(&http, &words, json).await,
         Command::Watch { words } => watch::run(&http, &words, json).await,
         Command::Logs { target, follow } => logs::run(&http, &target, follow, json).await,
+        Command::Wire { target, wire } => wire::run(&http, &target, &wire, json).await,
     }
 }

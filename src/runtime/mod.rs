@@ -51,7 +51,7 @@ pub use options::Options;
 pub use subscriptions::Subscription;
 pub use view::{DriverView, ModuleView, ProcessView};
 
-use crate::connections::Connections;
+use crate::connections::{Connections, Recorder};
 use crate::repositories::Repositories;
 use crate::secrets::Vault;
 use crate::store;
@@ -181,6 +181,11 @@ impl Runtime {
     /// The last lines of a module's log.
     pub fn recent_log(&self, module: &str) -> Vec<debug::Line> {
         self.0.shared.modules.get(module).map(|entry| entry.log.recent()).unwrap_or_default()
+    }
+
+    /// What goes over a module's wire. `None`: no such module, or nothing is recorded.
+    pub fn recorder(&self, module: &str) -> Option<Arc<Recorder>> {
+        self.0.shared.modules.get(module)?.recorder.clone()
     }
 
     /// A module, as it is now.

@@ -21,3 +21,4 @@ mod refusals;
 mod subscribers;
 mod support;
 mod ts_client;
+mod wire;

@@ -15,6 +15,8 @@ pub const SSH: &str = "ssh";
 pub const TURNS: &str = "turns";
 /// A refused login is told from other reasons to drop a connection: [`LoginFailed`](crate::Kind::LoginFailed).
 pub const AUTH: &str = "auth";
+/// What a driver makes of a secret is not recorded either: [`Hide`](crate::Kind::Hide).
+pub const HIDE: &str = "hide";
 
 /// Every feature, for tests and documentation.
-pub const ALL: &[&str] = &[SEND, STARTTLS, HTTP, SSH, TURNS, AUTH];
+pub const ALL: &[&str] = &[SEND, STARTTLS, HTTP, SSH, TURNS, AUTH, HIDE];

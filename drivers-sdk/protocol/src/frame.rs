@@ -110,6 +110,9 @@ pub enum Kind {
     Release = 43,
     /// Driver, feature [`AUTH`](feature::AUTH): as [`Kind::Disconnect`], because the device refused the login.
     LoginFailed = 44,
+    /// Driver, feature [`HIDE`](feature::HIDE): what the daemon records of the wire is not to show this as long as the
+    /// connection lasts; UTF-8.
+    Hide = 45,
 
     /// Daemon: call a function; [`message::Call`](crate::message::Call).
     /// Answered by [`Kind::Done`] with the JSON result, or [`Kind::Failed`].
@@ -288,6 +291,7 @@ impl Kind {
             Kind::SshExec => Some(feature::SSH),
             Kind::Acquire | Kind::Release => Some(feature::TURNS),
             Kind::LoginFailed => Some(feature::AUTH),
+            Kind::Hide => Some(feature::HIDE),
             _ => None,
         }
     }

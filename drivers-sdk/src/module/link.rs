@@ -167,6 +167,14 @@ impl Core {
         }
     }
 
+    /// Asks the daemon not to show `text` in what it records of this connection.
+    pub(crate) fn hide(&self, text: &str) {
+        if self.channel.has(feature::HIDE) && !self.is_over() {
+            let _ =
+                self.channel.send(Kind::Hide, self.handle, 0, |out| out.extend_from_slice(text.as_bytes()));
+        }
+    }
+
     fn give_up(&self, kind: Kind, reason: &str) {
         if !self.is_over() {
             let connection = self.link.connection.get();

@@ -69,6 +69,7 @@ impl Projector {
                 return Err(Error::device("the projector asks for a password: set `password`"));
             }
         };
+        cx.hide(&signature);
         let class = cx.send(format!("{signature}%1CLSS ?")).reply(answer("CLSS")).await?;
         cx.debug(format!("PJLink class {class}"));
         Ok(())

@@ -17,6 +17,7 @@ mod settings_reads;
 mod system_actions;
 mod systems;
 mod users;
+mod wire;
 mod zones;
 
 use super::{control, endpoint::Endpoint};
@@ -37,6 +38,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         system_actions::endpoints(),
         modules::endpoints(),
         module_actions::endpoints(),
+        wire::endpoints(),
         settings::endpoints(),
         settings_reads::endpoints(),
         metadata::endpoints(),

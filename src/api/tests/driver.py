@@ -3,7 +3,7 @@ import json
 import socket
 import struct
 
-WELCOME, PONG, STATUS, LOG, DONE, FAILED = 2, 4, 80, 81, 64, 65
+WELCOME, PONG, STATUS, LOG, DONE, FAILED, SEND = 2, 4, 80, 81, 64, 65, 37
 HELLO, PING, SHUTDOWN, START, STOP, CALL = 1, 3, 5, 16, 17, 48
 
 stream = socket.socket(fileno=3).makefile("rwb")
@@ -19,7 +19,7 @@ def status(module, key, value):
     send(STATUS, module, 0, struct.pack("<H", len(name)) + name + json.dumps(value).encode())
 
 
-def call(module, function, args):
+def call(module, function, args, correlation):
     if function == "set":
         status(module, args[0], args[1])
         return DONE, args[1]
@@ -32,6 +32,9 @@ def call(module, function, args):
     if function == "log":
         for number in range(args[0]):
             send(LOG, module, 0, bytes([2]) + f"line {number}".encode())
+        return DONE, None
+    if function == "send":
+        send(SEND, module, 0, struct.pack("<QIB", 0, correlation, 0) + args[0].encode())
         return DONE, None
     if function == "fail":
         return FAILED, {"code": "driver", "message": "failed, as asked", "status": 418}
@@ -49,13 +52,13 @@ while len(header := stream.read(16)) == 16:
     if kind == SHUTDOWN:
         break
     if kind == HELLO:
-        answer = WELCOME, {"version": 1, "sdk": "driver.py"}
+        answer = WELCOME, {"version": 1, "sdk": "driver.py", "features": ["send"]}
     elif kind == PING:
         answer = PONG, None
     elif kind in (START, STOP):
         answer = DONE, None
     elif kind == CALL:
         request = json.loads(payload)
-        answer = call(module, request["function"], request["args"])
+        answer = call(module, request["function"], request["args"], correlation)
     if answer and correlation:
         send(answer[0], module, correlation, b"" if answer[1] is None else json.dumps(answer[1]).encode())

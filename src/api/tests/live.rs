@@ -1,6 +1,6 @@
 //! A driver process behind the API: a Python program in the place of a built driver, so that nothing is compiled.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -27,9 +27,9 @@ fn function(name: &str, params: &[&str], security: &str) -> Value {
     json!({"name": name, "params": params, "security": security})
 }
 
-fn manifest() -> Value {
+fn manifest(kind: &str) -> Value {
     json!({
-        "manifest": 1, "name": "Desk", "module": "Desk", "kind": "logic",
+        "manifest": 1, "name": "Desk", "module": "Desk", "kind": kind,
         "functions": [
             function("set", &["key", "value"], "public"),
             function("echo", &["a", "b"], "public"),
@@ -37,6 +37,7 @@ fn manifest() -> Value {
             function("log", &["n"], "public"),
             function("fail", &[], "public"),
             function("never", &[], "public"),
+            function("send", &["text"], "public"),
             function("reset", &[], "administrator"),
         ],
     })
@@ -60,7 +61,21 @@ fn repository(path: &std::path::Path) -> String {
 }
 
 impl Live {
+    /// They are logic modules.
     pub(super) async fn start(server: Server) -> Option<Live> {
+        Self::of(server, None).await
+    }
+
+    /// They have a device at this address, and are connected.
+    pub(super) async fn device(server: Server, address: SocketAddr) -> Option<Live> {
+        let live = Self::of(server, Some(address)).await?;
+        for module in &live.modules {
+            live.until(module, "connected", json!(true)).await;
+        }
+        Some(live)
+    }
+
+    async fn of(server: Server, device: Option<SocketAddr>) -> Option<Live> {
         let Some(python) = python() else {
             eprintln!("not tested: python3 is missing");
             return None;
@@ -75,16 +90,23 @@ impl Live {
         let program = place.join("driver");
         fs::write(&program, format!("#!{}\n{}", python.display(), include_str!("driver.py"))).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(place.join("manifest.json"), manifest().to_string()).unwrap();
+        fs::write(
+            place.join("manifest.json"),
+            manifest(if device.is_some() { "device" } else { "logic" }).to_string(),
+        )
+        .unwrap();
         let body = json!({
             "name": "Desk", "module_name": "Desk", "file_name": "desk/Cargo.toml", "commit": commit,
-            "repository_id": repository, "role": "logic",
+            "repository_id": repository, "role": if device.is_some() { "device" } else { "logic" },
         });
         let driver = server.create("/drivers", body).await;
         let system = server.create("/systems", json!({"name": "office"})).await;
         let mut modules = Vec::new();
         for _ in 0..2 {
-            let body = json!({"driver_id": driver, "control_system_id": system, "running": true});
+            let body = match device {
+                None => json!({"driver_id": driver, "control_system_id": system, "running": true}),
+                Some(at) => json!({"driver_id": driver, "ip": at.ip(), "port": at.port(), "running": true}),
+            };
             modules.push(server.create("/modules", body).await);
         }
         let modules: [String; 2] = modules.try_into().unwrap();
@@ -97,14 +119,18 @@ impl Live {
 
     /// Waits until a module is in a state.
     pub(super) async fn reaches(&self, module: &str, state: &str) {
+        self.until(module, "state", json!(state)).await;
+    }
+
+    async fn until(&self, module: &str, key: &str, value: Value) {
         let mut last = Value::Null;
         for _ in 0..600 {
             last = self.server.get(&format!("/modules/{module}")).await.json();
-            if last["runtime"]["state"] == state {
+            if last["runtime"][key] == value {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        panic!("{module} does not reach {state}: {last}");
+        panic!("{module} does not reach {key} {value}: {last}");
     }
 }

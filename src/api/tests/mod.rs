@@ -12,3 +12,4 @@ mod server;
 mod settings;
 mod socket;
 mod socket_live;
+mod wire;

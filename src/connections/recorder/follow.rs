@@ -31,6 +31,13 @@ impl Follower {
         Self { recorder, place }
     }
 
+    /// What is there already, without waiting. Bytes that may be the beginning of a secret are shown as if they were one.
+    pub fn there(&mut self) -> Batch {
+        let (records, next, missed, _) = self.recorder.read(self.place, false);
+        self.place = next;
+        Batch { missed, records }
+    }
+
     /// Waits for something new. `None` once the module is gone. Nothing is lost when it is dropped unfinished.
     pub async fn next(&mut self) -> Option<Batch> {
         let recorder = self.recorder.clone();

@@ -32,7 +32,7 @@ use crate::secrets::Secret;
 use parking_lot::{Mutex, MutexGuard};
 use record::{DATAGRAMS, DOWN, MORE, RECEIVED, SENT, TEXT, UP};
 use redact::Redactor;
-use ring::{Head, Place, Ring};
+use ring::{Head, Place, Raw, Ring};
 use std::{
     fmt::{self, Display},
     net::SocketAddr,
@@ -62,6 +62,15 @@ struct Tape {
     redactor: Option<Box<Redactor>>,
     hidden: Option<Box<secrets::Hidden>>,
     connection: u32,
+    /// How that began, which the ring may have lost.
+    began: Option<Began>,
+}
+
+#[derive(Clone)]
+struct Began {
+    number: u64,
+    head: Head,
+    text: Box<str>,
 }
 
 /// The lock under which bytes are handed to the system.
@@ -76,7 +85,7 @@ pub(super) struct Sending<'a> {
 impl Recorder {
     /// `None` if there is no memory for it: it is switched off.
     pub fn new(bytes: usize) -> Option<Arc<Self>> {
-        let tape = Tape { ring: Ring::new(bytes), redactor: None, hidden: None, connection: 0 };
+        let tape = Tape { ring: Ring::new(bytes), redactor: None, hidden: None, connection: 0, began: None };
         (bytes > 0).then(|| {
             Arc::new(Self {
                 tape: Mutex::new(tape),
@@ -195,6 +204,13 @@ impl Recorder {
         self.read(Place::START, false).0
     }
 
+    /// How the connection began that is, or was the last to be, up; the ring may have lost that.
+    pub fn connection(&self) -> Option<Record> {
+        let Began { number, head, text } = self.tape.lock().began.clone()?;
+        let place = Place { number, ..Place::START };
+        Some(Record::read(&Raw { place, head, bytes: text.as_bytes() }, false))
+    }
+
     /// Follows from the oldest record on that is kept.
     pub fn follow(self: &Arc<Self>) -> Follower {
         let (place, ..) = self.tape.lock().ring.since(Place::START);
@@ -258,6 +274,9 @@ impl Tape {
         let text = clean.as_deref().unwrap_or(text);
         let text = text.get(..text.floor_char_boundary(self.ring.piece())).unwrap_or_default();
         let head = Head { time: now(), command: 0, connection: self.connection, kind };
+        if kind != DOWN {
+            self.began = Some(Began { number: self.ring.now().number, head, text: text.into() });
+        }
         self.ring.push(head, text.as_bytes());
     }
 

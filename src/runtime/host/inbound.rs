@@ -164,6 +164,12 @@ fn act(
         Kind::SshExec => entry.wire.ssh_exec(answer(), parse("SshExec", payload)?),
         Kind::Acquire => entry.wire.acquire(answer()),
         Kind::Release => entry.wire.release(),
+        Kind::Hide => {
+            let text = std::str::from_utf8(payload).map_err(|_| malformed("Hide"))?;
+            if let Some(recorder) = &entry.recorder {
+                recorder.hide_also(text.into());
+            }
+        }
         Kind::Log => {
             let log = Log::read(payload).ok_or_else(|| malformed("Log"))?;
             entry.say(shared, log.level, log.text);

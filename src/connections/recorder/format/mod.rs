@@ -122,6 +122,13 @@ impl Writer {
         }
     }
 
+    /// A record that is not to be shown, but that others which are may need: how their connection began.
+    pub fn context(&mut self, record: &Record) {
+        if let Inner::Pcapng(pcapng) = &mut self.format {
+            pcapng.context(record);
+        }
+    }
+
     /// So many records are missing here.
     pub fn missed(&mut self, count: u64) {
         match &mut self.format {

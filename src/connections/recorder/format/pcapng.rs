@@ -84,6 +84,13 @@ impl Pcapng {
         self.missed += count;
     }
 
+    /// What is shown of this connection begins in the middle.
+    pub(super) fn context(&mut self, record: &Record) {
+        if let Event::Up { peer, datagrams, .. } = &record.event {
+            self.flow = Flow::new(record.connection, *peer, *datagrams);
+        }
+    }
+
     pub(super) fn record(&mut self, record: &Record, out: &mut Vec<u8>) {
         if record.connection != self.flow.connection {
             self.flow = Flow::new(record.connection, None, false);
