@@ -27,6 +27,10 @@ pub enum Error {
     #[error("not sent, {address} takes HTTP requests, not bytes")]
     NoStream { address: String },
 
+    /// Refused at once: this kind of connection cannot do that, or not now.
+    #[error("{address}: {what}")]
+    Unable { address: String, what: &'static str },
+
     /// The link was closed on this side.
     #[error("not sent, the link to {address} has been closed")]
     Closed { address: String },
@@ -38,7 +42,7 @@ impl Error {
         match self {
             Self::Down(failure) | Self::Lost(failure) => Some(failure.reason),
             Self::Closed { .. } => Some(Reason::Stopped),
-            Self::Connecting { .. } | Self::Full { .. } | Self::NoStream { .. } => None,
+            Self::Connecting { .. } | Self::Full { .. } | Self::NoStream { .. } | Self::Unable { .. } => None,
         }
     }
 }

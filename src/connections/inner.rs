@@ -6,7 +6,7 @@
 
 use super::{
     Address, Error, Failure, Mode, Payload, Reason, Receipt, Recorder, State, Target, dial, outbox::Outbox,
-    wire::Writer,
+    upgrade::Upgrade, wire::Writer,
 };
 use bytes::Buf as _;
 use std::{
@@ -52,6 +52,8 @@ pub(super) enum Order {
     Attempt,
     /// Make-break: something waits to be sent.
     Traffic,
+    /// All that was to be sent before is sent.
+    StartTls(Upgrade),
 }
 
 // === impl Inner ===
@@ -109,13 +111,6 @@ impl Inner {
             return Accepted::Refused(receipt, Error::Full { address, queued, limit });
         }
         let make_break = matches!(self.target.mode, Mode::MakeBreak { .. });
-        let Some(writer) = &self.writer else {
-            if make_break {
-                self.outbox.push(payload, receipt);
-                return Accepted::Queued { wake: true };
-            }
-            return Accepted::Refused(receipt, self.not_up());
-        };
         if make_break {
             self.touched = Instant::now();
         }
@@ -123,6 +118,13 @@ impl Inner {
             self.outbox.push(payload, receipt);
             return Accepted::Queued { wake: false };
         }
+        let Some(writer) = &self.writer else {
+            if make_break {
+                self.outbox.push(payload, receipt);
+                return Accepted::Queued { wake: true };
+            }
+            return Accepted::Refused(receipt, self.not_up());
+        };
         if payload.bytes.is_empty() && writer.is_socket() {
             return Accepted::Sent(receipt);
         }
@@ -185,6 +187,33 @@ impl Inner {
         }
     }
 
+    /// Whoever asks is answered at once if this does not leave an order.
+    pub(super) fn start_tls(
+        &mut self,
+        receipt: Option<Receipt>,
+    ) -> Option<(Option<Receipt>, Result<(), Error>)> {
+        let unable = |what| Err(Error::Unable { address: self.target.address.to_string(), what });
+        if let Some(failure) = &self.broken {
+            return Some((receipt, Err(Error::Down(failure.clone()))));
+        }
+        if self.outbox.is_held() {
+            return Some((receipt, unable("TLS is being started already")));
+        }
+        match &self.writer {
+            None => Some((receipt, Err(self.not_up()))),
+            // An emulator's: it never leaves this machine.
+            Some(Writer::Unix(_)) => Some((receipt, Ok(()))),
+            Some(Writer::Transport(_)) => {
+                Some((receipt, unable("only a plain TCP connection can go on in TLS")))
+            }
+            Some(Writer::Tcp(_)) => {
+                let tls = self.target.tls.clone().unwrap_or_default();
+                self.outbox.hold(Upgrade::new(tls, receipt));
+                None
+            }
+        }
+    }
+
     pub(super) fn break_off(&mut self, failure: Failure) -> Vec<Receipt> {
         self.broken = Some(failure);
         self.outbox.take()
@@ -203,6 +232,8 @@ impl Inner {
             Some(Order::Mode)
         } else if std::mem::take(&mut orders.attempt) {
             Some(Order::Attempt)
+        } else if let Some(upgrade) = self.outbox.next_upgrade() {
+            Some(Order::StartTls(upgrade))
         } else if traffic && !self.outbox.is_empty() {
             Some(Order::Traffic)
         } else {

@@ -5,6 +5,7 @@ use super::{
     inner::Order,
     options::ms,
     shared::Shared,
+    upgrade::Upgrade,
     wire::{Piece, Reader},
 };
 use std::{
@@ -17,6 +18,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 pub(super) struct Line {
     reader: Reader,
+    /// What comes before the next bytes are read.
+    upgrade: Option<Upgrade>,
     /// There may be an order, or something to flush.
     look: bool,
     /// Make-break: how long to stay connected without traffic.
@@ -27,6 +30,7 @@ pub(super) struct Line {
 
 pub(super) enum Event<'a> {
     Received(Piece<'a>),
+    StartTls(Upgrade),
     /// The connection has proved itself.
     Held,
     End(End),
@@ -42,12 +46,16 @@ pub(super) enum End {
 impl Line {
     /// `proving`: to be told when the connection has held for `stable_ms`.
     pub(super) fn new(reader: Reader, shared: &Shared, proving: bool) -> Self {
-        let mut line = Self { reader, look: true, hold: None, timer: None };
+        let mut line = Self { reader, upgrade: None, look: true, hold: None, timer: None };
         line.arm(shared);
         if proving && line.hold.is_none() {
             line.timer = Some(Box::pin(sleep(ms(shared.hub.options.stable_ms))));
         }
         line
+    }
+
+    pub(super) fn into_reader(self) -> Reader {
+        self.reader
     }
 
     fn arm(&mut self, shared: &Shared) {
@@ -63,6 +71,7 @@ impl Line {
         loop {
             match std::task::ready!(shared.poll_attention(cx, &mut self.look)) {
                 Order::Mode => self.arm(shared),
+                Order::StartTls(upgrade) => self.upgrade = Some(upgrade),
                 Order::Attempt | Order::Traffic => {}
                 order @ (Order::Close | Order::Retarget | Order::Disconnect(_)) => return Poll::Ready(order),
             }
@@ -72,6 +81,9 @@ impl Line {
     pub(super) fn poll<'a>(&mut self, cx: &mut Context<'_>, shared: &'a Shared) -> Poll<Event<'a>> {
         if let Poll::Ready(order) = self.poll_order(cx, shared) {
             return Poll::Ready(Event::End(End::Order(order)));
+        }
+        if let Some(upgrade) = self.upgrade.take() {
+            return Poll::Ready(Event::StartTls(upgrade));
         }
         match self.reader.poll_read(cx, &shared.hub.buffers) {
             Poll::Ready(Ok(None)) => {

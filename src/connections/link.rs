@@ -56,6 +56,13 @@ impl Link {
         &self.0.0
     }
 
+    /// Goes on in TLS on the connection there is, with the target's TLS settings: after all that was transmitted before, and
+    /// before all that is transmitted later. If that fails the connection is lost ([`Reason::Tls`]). `Ok` at once on a Unix
+    /// socket: what is emulated needs none.
+    pub fn start_tls(&self, receipt: Option<Receipt>) {
+        self.0.0.start_tls(receipt);
+    }
+
     pub fn state(&self) -> State {
         self.0.0.state()
     }

@@ -54,6 +54,7 @@ mod state;
 mod target;
 mod task;
 pub mod tls;
+mod upgrade;
 mod wire;
 
 #[cfg(test)]

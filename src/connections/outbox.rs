@@ -1,6 +1,6 @@
 //! What waits to be sent on one link, in order, with the receipts to answer. Every receipt put in comes out exactly once.
 
-use super::{Payload, Receipt};
+use super::{Payload, Receipt, upgrade::Upgrade};
 use bytes::Buf as _;
 use std::{collections::VecDeque, io::IoSlice};
 
@@ -11,11 +11,45 @@ const KEEP: usize = 8;
 pub(super) struct Outbox {
     items: VecDeque<(Payload, Option<Receipt>)>,
     bytes: usize,
+    /// Rarely there.
+    barrier: Option<Box<Barrier>>,
+}
+
+/// What is behind it is not sent until it is lifted.
+struct Barrier {
+    /// Payloads in front of it.
+    before: usize,
+    /// None: it is being carried out.
+    upgrade: Option<Upgrade>,
 }
 
 impl Outbox {
+    /// Nothing to send, and nothing else to do before the next payload.
     pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.barrier.is_none()
+    }
+
+    /// What is pushed from here on waits until [`Outbox::lift`].
+    pub(super) fn hold(&mut self, upgrade: Upgrade) {
+        self.barrier = Some(Box::new(Barrier { before: self.items.len(), upgrade: Some(upgrade) }));
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.barrier.is_some()
+    }
+
+    /// All that was before is sent: this is next. Given out once.
+    pub(super) fn next_upgrade(&mut self) -> Option<Upgrade> {
+        self.barrier.as_mut().filter(|barrier| barrier.before == 0)?.upgrade.take()
+    }
+
+    pub(super) fn lift(&mut self) {
+        self.barrier = None;
+    }
+
+    /// Payloads that may be sent now.
+    fn free(&self) -> usize {
+        self.barrier.as_ref().map_or(usize::MAX, |barrier| barrier.before)
     }
 
     /// Bytes waiting.
@@ -29,13 +63,13 @@ impl Outbox {
     }
 
     pub(super) fn front(&self) -> Option<&Payload> {
-        self.items.front().map(|(payload, _)| payload)
+        self.items.front().filter(|_| self.free() > 0).map(|(payload, _)| payload)
     }
 
     /// Fills `slices` with the front of the queue; how many were filled.
     pub(super) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;
-        for (slice, (payload, _)) in slices.iter_mut().zip(&self.items) {
+        for (slice, (payload, _)) in slices.iter_mut().zip(self.items.iter().take(self.free())) {
             *slice = IoSlice::new(&payload.bytes);
             filled += 1;
         }
@@ -53,7 +87,9 @@ impl Outbox {
         self.bytes = self.bytes.saturating_sub(sent);
         let mut left = sent;
         let mut receipts = Vec::new();
-        while let Some((payload, receipt)) = self.items.front_mut() {
+        while self.free() > 0
+            && let Some((payload, receipt)) = self.items.front_mut()
+        {
             let length = payload.bytes.len();
             if left > 0 || front_only {
                 went(payload, left.min(length));
@@ -65,6 +101,9 @@ impl Outbox {
             left -= length;
             receipts.extend(receipt.take());
             self.items.pop_front();
+            if let Some(barrier) = &mut self.barrier {
+                barrier.before -= 1;
+            }
             if front_only {
                 break;
             }
@@ -77,7 +116,8 @@ impl Outbox {
 
     /// Empties the queue; the caller answers these.
     pub(super) fn take(&mut self) -> Vec<Receipt> {
-        let items = std::mem::take(self).items;
-        items.into_iter().filter_map(|(_, receipt)| receipt).collect()
+        let Self { items, barrier, .. } = std::mem::take(self);
+        let upgrade = barrier.and_then(|barrier| barrier.upgrade?.receipt());
+        items.into_iter().filter_map(|(_, receipt)| receipt).chain(upgrade).collect()
     }
 }

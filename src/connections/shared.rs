@@ -109,14 +109,18 @@ impl Shared {
         if inner.target == target || inner.orders.close {
             return;
         }
-        if inner.target.address == target.address {
+        if inner.target.address == target.address && inner.target.tls == target.tls {
             inner.target = target;
             inner.orders.mode = true;
             drop(inner);
             self.notify();
             return;
         }
-        let what = format!("the address was changed from {} to {}", inner.target.address, target.address);
+        let (old, new) = (&inner.target.address, &target.address);
+        let what = match old == new {
+            true => format!("the TLS settings for {new} were changed"),
+            false => format!("the address was changed from {old} to {new}"),
+        };
         inner.target = target;
         inner.orders = Orders { retarget: true, ..Orders::default() };
         self.exchanges.cancel();
@@ -134,10 +138,18 @@ impl Shared {
 
     pub(super) fn disconnect(&self, reason: Reason, why: &str) {
         let mut inner = self.inner.lock();
-        if inner.writer.is_some() {
+        if inner.writer.is_some() || inner.outbox.is_held() {
             let failure = given_up(&inner.target.address, reason, why);
             inner.orders.disconnect = Some(failure.clone());
             self.abandon(inner, &Err(Error::Lost(failure)));
+        }
+    }
+
+    pub(super) fn start_tls(&self, receipt: Option<Receipt>) {
+        let answered = self.inner.lock().start_tls(receipt);
+        match answered {
+            Some((receipt, outcome)) => answer(receipt, &outcome),
+            None => self.notify(),
         }
     }
 
@@ -324,6 +336,21 @@ impl Shared {
         self.heard();
         self.enter(&mut inner, state);
         true
+    }
+
+    /// To go on with the connection in another way; none: somebody has ended it. What is transmitted meanwhile waits.
+    pub(super) fn writer(&self) -> Option<Writer> {
+        self.inner.lock().writer.take()
+    }
+
+    /// What has waited meanwhile can be sent, unless an order came in between.
+    pub(super) fn resume(&self, writer: Writer) {
+        let mut inner = self.inner.lock();
+        let Orders { close, retarget, disconnect, .. } = &inner.orders;
+        if !*close && !*retarget && disconnect.is_none() {
+            inner.writer = Some(writer);
+            inner.outbox.lift();
+        }
     }
 
     /// Whether that is news to the sink.

@@ -12,6 +12,8 @@ pub struct Target {
     pub mode: Mode,
     /// Where requests of the driver of a device go; for a service that is its address.
     pub http: Option<http::Client>,
+    /// For TLS that a driver starts in mid-connection; none: as if nothing were set.
+    pub tls: Option<Arc<Tls>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +52,7 @@ pub enum Mode {
 impl Target {
     /// Kept open.
     pub fn new(address: Address) -> Self {
-        Self { address, mode: Mode::KeepOpen, http: None }
+        Self { address, mode: Mode::KeepOpen, http: None, tls: None }
     }
 
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
@@ -63,6 +65,14 @@ impl Target {
 
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Self::new(Address::Unix(path.into()))
+    }
+
+    /// Whether TLS that is started in mid-connection verifies the peer; `None` where none can be started.
+    pub fn start_tls_verifies(&self) -> Option<bool> {
+        match self.address {
+            Address::Tcp(_) => Some(self.tls.as_ref().is_none_or(|tls| tls.verify)),
+            _ => None,
+        }
     }
 
     pub fn make_break(mut self, hold: Duration) -> Self {
@@ -82,6 +92,14 @@ impl Target {
 // === impl Address ===
 
 impl Address {
+    /// Where that is, if it is reached over the network.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => Some(endpoint),
+            Self::Unix(_) | Self::Http(_) => None,
+        }
+    }
+
     /// The connection is shared with other links, which take turns on it.
     pub fn turns(&self) -> bool {
         match self {

@@ -8,6 +8,7 @@ use super::{
     options::ms,
     ration::Ticket,
     shared::{Either, Shared},
+    upgrade,
     wire::{Reader, Wire},
 };
 use std::{
@@ -113,7 +114,8 @@ impl<S: Sink> Life<S> {
                     return Some(Phase::Asked);
                 }
                 Either::Order(Order::Attempt | Order::Traffic) => return Some(Phase::Asked),
-                Either::Order(Order::Mode | Order::Disconnect(_)) | Either::Done(()) => {}
+                Either::Order(Order::Mode | Order::Disconnect(_) | Order::StartTls(_)) | Either::Done(()) => {
+                }
             }
         }
     }
@@ -211,6 +213,13 @@ impl<S: Sink> Life<S> {
                     self.journal.held(&self.sink.label(), &shared.target().address);
                     continue;
                 }
+                Event::StartTls(upgrade) => {
+                    match Box::pin(upgrade::go_on(&shared, line.into_reader(), upgrade)).await {
+                        Ok(reader) => line = Line::new(reader, &shared, self.journal.waits()),
+                        Err(end) => return end,
+                    }
+                    continue;
+                }
                 Event::End(end) => return end,
             };
             let mut receiving = pin!(self.sink.received(&piece, piece.form()));
@@ -263,7 +272,7 @@ impl<S: Sink> Life<S> {
             match self.shared.order_or(pin!(turn), traffic).await {
                 Either::Order(Order::Close) => return None,
                 Either::Order(Order::Retarget) => return Some(self.again()),
-                Either::Order(Order::Disconnect(_)) => {}
+                Either::Order(Order::Disconnect(_) | Order::StartTls(_)) => {}
                 Either::Order(Order::Attempt | Order::Traffic | Order::Mode) => break,
                 Either::Done(()) => {
                     self.shared.attempting();

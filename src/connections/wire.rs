@@ -90,6 +90,14 @@ impl Wire {
         Self { reader: Reader::Unix(reader), writer: Writer::Unix(writer), peer: None }
     }
 
+    /// The socket of a bare TCP connection, to go on with in another way.
+    pub(super) fn reunite(reader: Reader, writer: Writer) -> Option<TcpStream> {
+        match (reader, writer) {
+            (Reader::Tcp(reader), Writer::Tcp(writer)) => reader.reunite(writer).ok(),
+            _ => None,
+        }
+    }
+
     pub(super) fn stream(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         peer: Option<SocketAddr>,

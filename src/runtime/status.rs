@@ -30,6 +30,11 @@ pub(crate) const CONNECTED: &str = "connected";
 /// A key that the runtime itself sets, for modules that speak TLS: whether it is verified whom they speak to.
 pub(crate) const TLS_VERIFIED: &str = "tls_verified";
 
+/// As JSON.
+pub(crate) fn boolean(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
 /// The status of one module.
 #[derive(Default)]
 pub(crate) struct Board(Mutex<State>);

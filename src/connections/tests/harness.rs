@@ -79,6 +79,11 @@ impl Recorder {
         self.0.changed.notify_waiters();
     }
 
+    /// What was received so far.
+    pub(super) fn forget(&self) {
+        self.0.record.lock().bytes.clear();
+    }
+
     pub(super) fn look<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
         look(&self.0.record.lock())
     }

@@ -12,5 +12,6 @@ mod make_break;
 mod peers;
 mod silent;
 pub(super) mod simulated;
+mod start_tls;
 mod stress;
 mod tls;

@@ -155,7 +155,10 @@ fn act(
         }
         Kind::StartTls => {
             let StartTls { connection } = StartTls::read(payload).ok_or_else(|| malformed("StartTls"))?;
-            entry.wire.start_tls(answer(), connection);
+            let (shared, secured) = (shared.clone(), entry.clone());
+            entry.wire.start_tls(answer(), connection, move |verified| {
+                secured.set_status(&shared, status::TLS_VERIFIED, Some(status::boolean(verified)));
+            });
         }
         Kind::Http => {
             let Headed { head, body } = Headed::read(payload).ok_or_else(|| malformed("Http"))?;

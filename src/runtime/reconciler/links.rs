@@ -45,7 +45,7 @@ impl Reconciler {
             return;
         }
         slot.target = Some(target.clone());
-        let verified = target.address.tls_verified().map(|verified| if verified { "true" } else { "false" });
+        let verified = target.address.tls_verified().map(status::boolean);
         slot.entry.set_status(&self.shared, status::TLS_VERIFIED, verified);
         slot.entry.wire.expect(&target);
         match slot.entry.wire.link() {

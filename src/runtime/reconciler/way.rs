@@ -54,8 +54,9 @@ pub(super) fn way(
         let service = if service { Some(service_http(module, driver, settings)?) } else { None };
         return Ok(Way::Emulator { mode, service });
     }
+    let tls = Some(tls(settings)?).filter(|tls| **tls != Tls::default());
     let http = if manifest.kind == Kind::Device { device_http(module, settings)? } else { None };
-    Ok(Way::Link(Target { address: address(module, driver, manifest, settings)?, mode, http }))
+    Ok(Way::Link(Target { address: address(module, driver, manifest, settings)?, mode, http, tls }))
 }
 
 fn address(

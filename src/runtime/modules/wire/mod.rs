@@ -53,6 +53,8 @@ struct State {
     makebreak: bool,
     /// It has messages, which are never merged or cut.
     messages: bool,
+    /// Whether TLS that is started on it verifies the device; none where that is no TLS.
+    start_tls_verifies: Option<bool>,
     /// It is shared with other modules, which take turns.
     turns: bool,
     /// What the link last said.
@@ -158,6 +160,7 @@ impl Wire {
     pub(crate) fn expect(&self, target: &Target) {
         let mut state = self.0.lock();
         state.makebreak = matches!(target.mode, Mode::MakeBreak { .. });
+        state.start_tls_verifies = target.start_tls_verifies();
         state.messages = target.address.messages();
         state.turns = target.address.turns();
     }

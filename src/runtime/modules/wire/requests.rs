@@ -44,12 +44,29 @@ impl Wire {
         }
     }
 
-    /// Goes on in TLS.
-    pub(crate) fn start_tls(&self, answer: Answer, connection: u64) {
-        match self.meant(connection) {
-            Ok(_) => answer.failed(&refused("this connection cannot go on in TLS")),
-            Err(failure) => answer.failed(&failure),
-        }
+    /// Goes on in TLS. `verified`: told, when it does, whether it is known who is spoken to.
+    pub(crate) fn start_tls(
+        &self,
+        answer: Answer,
+        connection: u64,
+        verified: impl FnOnce(bool) + std::marker::Send + 'static,
+    ) {
+        let link = match self.meant(connection) {
+            Ok(link) => link,
+            Err(failure) => return answer.failed(&failure),
+        };
+        let verifies = self.0.lock().start_tls_verifies;
+        link.start_tls(Some(Box::new(move |outcome| match outcome {
+            Ok(()) => {
+                if let Some(verifies) = verifies {
+                    verified(verifies);
+                }
+                answer.done(&[]);
+            }
+            Err(error @ connections::Error::Unable { .. }) => answer.failed(&refused(&error.to_string())),
+            Err(connections::Error::Lost(failure)) => answer.failed(&offline(failure.to_string())),
+            Err(error) => answer.failed(&offline(error.to_string())),
+        })));
     }
 
     /// Makes an HTTP request.
