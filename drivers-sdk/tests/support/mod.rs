@@ -142,6 +142,11 @@ impl Daemon {
         self.frames = kept;
     }
 
+    /// Whether [`wait`](Self::wait) has kept frames that nobody has looked at.
+    pub fn has_frames(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// The frame of this kind and correlation, which must be the next.
     pub async fn expect(&mut self, kind: Kind, correlation: u32) -> Frame {
         let frame = self.next().await;
