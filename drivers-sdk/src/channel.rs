@@ -218,6 +218,11 @@ impl Channel {
         Ok(request)
     }
 
+    /// Whether a request still waits for its answer.
+    pub(crate) fn waits(&self, number: u32) -> bool {
+        self.pending.borrow().contains_key(&number)
+    }
+
     /// Bytes that wait for the daemon to read them.
     pub(crate) fn backlog(&self) -> usize {
         self.out.borrow().len() + self.writing.get()
@@ -300,6 +305,12 @@ pub(crate) struct Request {
     channel: Rc<Channel>,
     number: u32,
     answer: oneshot::Receiver<Result<Box<[u8]>>>,
+}
+
+impl Request {
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
 }
 
 impl Future for Request {

@@ -251,6 +251,49 @@ fn a_makebreak_link_is_always_sent_to_and_its_failure_reaches_the_caller() {
 }
 
 #[test]
+fn a_makebreak_connection_that_ends_fails_what_was_sent_over_it_and_nothing_else() {
+    run(async {
+        let mut daemon = Daemon::of::<Lamp>().await;
+        let start = json!({"id": "mod-1", "name": "Lamp", "settings": {}, "makebreak": true, "link": {"connection": 1}});
+        daemon.start_with(1, start).await;
+        let ended = json!({"reason": "closed", "detail": "the connection ended before the device answered"})
+            .to_string();
+
+        let answered = daemon.begin(1, "ask", json!(["a"])).await;
+        let (_, _, correlation) = daemon.transmitted(1).await;
+        daemon.send(Kind::Done, 1, correlation, "").await;
+        daemon.received(1, "a=1\nhalf a li").await;
+        daemon.send(Kind::ConnectionEnded, 1, 0, &ended).await;
+        assert_eq!(
+            daemon.result(answered).await.unwrap(),
+            json!("1"),
+            "answered, then closed: as it should be"
+        );
+
+        let began = tokio::time::Instant::now();
+        let cut = daemon.begin(1, "ask", json!(["b"])).await;
+        let next = daemon.begin(1, "ask", json!(["c"])).await;
+        let (_, _, correlation) = daemon.transmitted(1).await;
+        // Of the connection before: these bytes are not out yet.
+        daemon.send(Kind::ConnectionEnded, 1, 0, &ended).await;
+        daemon.send(Kind::Done, 1, correlation, "").await;
+        daemon.send(Kind::ConnectionEnded, 1, 0, &ended).await;
+        let failure = daemon.result(cut).await.unwrap_err();
+        assert_eq!(
+            (failure.code.as_str(), failure.message.as_str()),
+            ("offline", "Lamp: the connection ended before the device answered")
+        );
+        // The one that waited is sent now, and begins a stream of its own.
+        let (_, bytes, correlation) = daemon.transmitted(1).await;
+        assert_eq!(bytes, "c?\n");
+        daemon.send(Kind::Done, 1, correlation, "").await;
+        daemon.received(1, "c=3\n").await;
+        assert_eq!(daemon.result(next).await.unwrap(), json!("3"));
+        assert!(began.elapsed() < secs(1), "it waited for a time-out");
+    });
+}
+
+#[test]
 fn a_command_is_sent_again_and_then_given_up() {
     run(async {
         let mut daemon = connected().await;

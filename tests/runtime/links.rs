@@ -161,3 +161,29 @@ async fn a_login_that_the_device_refuses_is_shown_as_auth_until_it_lets_the_modu
     until_async("it is let in", async || world.exec("mod-1", "say", r#"["hello"]"#).await.is_ok()).await;
     until("it was heard", || lamp.heard().ends_with(&["open".into(), "hello".into()])).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_makebreak_device_that_closes_without_an_answer_is_told_at_once_and_is_no_outage() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    world.save(Module { makebreak: true, ..line("mod-1", port) }).await;
+    world.running("mod-1").await;
+    tokio::spawn(async move {
+        loop {
+            let mut stream = listener.accept().await.unwrap().0;
+            let mut chunk = [0; 1024];
+            let read = stream.read(&mut chunk).await.unwrap();
+            if &chunk[..read] == b"kept" {
+                stream.write_all(b"=kept").await.unwrap();
+            }
+        }
+    });
+    for round in 0..20 {
+        assert_eq!(code(world.exec("mod-1", "ask", r#"["cut"]"#).await), "offline", "round {round}");
+        let kept = world.exec("mod-1", "ask", r#"["kept"]"#).await;
+        kept.unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+    assert!(world.runtime.module("mod-1").unwrap().connected);
+    assert_eq!(world.runtime.status_value("mod-1", "connected").as_deref(), Some("true"));
+}

@@ -202,6 +202,7 @@ async fn drive<M: Matcher>(
         }
         if let Some(sent) = core.transmit(&message, form, core.link.makebreak || !M::REPLIES)? {
             place.deadline = Some(Instant::now() + timeout);
+            slot.ticket().transmit.set(sent.number());
             tokio::select! {
                 biased;
                 reply = poll_fn(|context| slot.poll_reply(context)) => return reply,

@@ -86,6 +86,14 @@ impl Core {
         was_up
     }
 
+    /// Make-break: a connection is over, and the next command makes another. What was sent on it fails at once.
+    pub(crate) fn connection_ended(&self, why: &LinkDown) {
+        self.link.handshake.set(false);
+        self.link.framer.borrow_mut().reset();
+        let error = Error::offline(format!("{}: {}", self.name, why.detail));
+        self.queue.connection_ended(&error, |transmit| !self.channel.waits(transmit));
+    }
+
     /// The error of a command that cannot reach the device.
     pub(crate) fn offline(&self) -> Error {
         Error::offline(match &*self.link.down.borrow() {

@@ -49,6 +49,8 @@ pub(crate) struct Ticket {
     turn: Cell<bool>,
     /// It is out: it must not be sent again on another connection.
     sent: Cell<bool>,
+    /// The request in which the daemon was given its bytes; 0 while there is none.
+    pub(crate) transmit: Cell<u32>,
     /// The turn on a shared connection, while it has that.
     share: RefCell<Option<Share>>,
     failure: RefCell<Option<Error>>,
@@ -69,6 +71,7 @@ impl Ticket {
             keep,
             turn: Cell::new(false),
             sent: Cell::new(false),
+            transmit: Cell::new(0),
             share: RefCell::new(None),
             failure: RefCell::new(None),
             waker: RefCell::new(None),
@@ -380,6 +383,17 @@ impl Queue {
             }
             kept
         });
+    }
+
+    /// A make-break connection is over. The command in flight fails if it was sent over that one, which the daemon
+    /// has said by then if it was.
+    pub(crate) fn connection_ended(&self, error: &Error, answered: impl Fn(u32) -> bool) {
+        let transmit = self.current.borrow().as_ref().map_or(0, |command| command.ticket().transmit.get());
+        let out = transmit != 0 && answered(transmit);
+        if let Some(command) = out.then(|| self.end_current()).flatten() {
+            command.ticket().fail(error.clone());
+            self.advance();
+        }
     }
 
     /// Fails every command.

@@ -165,6 +165,11 @@ impl<D: Driver> Process<D> {
                     instance.link_down(why);
                 }
             }
+            Kind::ConnectionEnded => {
+                if let Some(why) = read::<LinkDown>(&instance.core, payload) {
+                    instance.core.connection_ended(&why);
+                }
+            }
             Kind::Settings => {
                 let result = match serde_json::from_slice::<message::Settings>(payload) {
                     Ok(message) => instance.settings(message.settings.get()),

@@ -78,6 +78,13 @@ impl Place {
         self.channel.send_json(Kind::LinkDown, self.handle, 0, &down);
     }
 
+    /// Tells the driver that its make-break connection is over; the device counts as reachable.
+    fn tell_ended(&self) {
+        let detail = "the connection ended before the device answered".to_owned();
+        let ended = LinkDown { reason: connections::Reason::Closed.as_str().into(), detail };
+        self.channel.send_json(Kind::ConnectionEnded, self.handle, 0, &ended);
+    }
+
     /// The kind of frame in which the driver is told what came.
     fn received(&self, form: Form) -> Kind {
         match form {

@@ -36,6 +36,10 @@ impl connections::Sink for ToModule {
             connections::State::Connecting { .. } => state.makebreak && state.up,
             connections::State::Down { .. } => false,
         };
+        // The device may have closed it, or it was unused for long: no outage, but an end to what was sent over it.
+        let ended = state.makebreak
+            && matches!(state.last, Some(connections::State::Up { .. }))
+            && matches!(next, connections::State::Idle);
         let number = match next {
             connections::State::Up { connection, .. } if !state.makebreak => Some(*connection),
             _ => None,
@@ -53,6 +57,8 @@ impl connections::Sink for ToModule {
                 place.channel.send_json(Kind::LinkUp, place.handle, 0, &state.link_up());
             } else if news == Some(false) || next.reason().is_some() {
                 place.tell_down(next);
+            } else if ended {
+                place.tell_ended();
             }
         }
         // With the wire locked, so that whoever takes the link away has the last word.
