@@ -13,5 +13,6 @@ mod peers;
 mod silent;
 pub(super) mod simulated;
 mod start_tls;
+mod source;
 mod stress;
 mod tls;
