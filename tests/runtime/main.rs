@@ -9,6 +9,7 @@
 
 mod calls;
 mod changes;
+mod connection_settings;
 mod failures;
 mod links;
 mod live;

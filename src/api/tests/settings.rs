@@ -152,3 +152,26 @@ async fn versions_are_kept_newest_first() {
     assert!(history.header("link").contains("offset=3"));
     assert_eq!(history.json()[0]["settings_id"], json!(id));
 }
+
+#[tokio::test]
+async fn what_settings_say_of_a_connection_is_checked_when_it_is_written() {
+    let server = Server::start().await;
+    let device = server.basics(1).await.driver;
+    for (text, names) in [
+        ("connection: {sauce: 127.0.0.1}", "`sauce`"),
+        ("connection: {source: here}", "connection.source"),
+        ("connection: {tls: {pin: 12}}", "connection.tls.pin"),
+        ("connection: fast", "the setting connection "),
+    ] {
+        let refused =
+            server.ask("POST", "/settings", json!({"parent_id": device, "settings_string": text})).await;
+        assert_eq!(refused.status, 422, "{text}: {refused:?}");
+        assert!(refused.failures()[0].contains(names), "{text}: {refused:?}");
+    }
+    let body = json!({"parent_id": device, "settings_string": "connection: {source: 127.0.0.1}"});
+    assert_eq!(server.ask("POST", "/settings", body).await.status, 201);
+    // A logic module has no connection, so that the word is free.
+    let logic = server.basics(LOGIC).await.driver;
+    let body = json!({"parent_id": logic, "settings_string": "connection: fast"});
+    assert_eq!(server.ask("POST", "/settings", body).await.status, 201);
+}

@@ -12,7 +12,7 @@ mod make_break;
 mod peers;
 mod silent;
 pub(super) mod simulated;
-mod start_tls;
 mod source;
+mod start_tls;
 mod stress;
 mod tls;
