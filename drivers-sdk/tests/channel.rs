@@ -90,7 +90,11 @@ fn another_module_is_called_and_its_status_read() {
         let frame = daemon.next().await;
         assert_eq!(frame.kind(), Some(Kind::CallModule));
         let asked = r#"{"module":"Display","index":2,"function":"power","args":[true],"call":"#;
-        assert_eq!(frame.payload, format!("{asked}{call}}}"), "it says for which call, whose deadline it has");
+        assert_eq!(
+            frame.payload,
+            format!("{asked}{call}}}"),
+            "it says for which call, whose deadline it has"
+        );
         daemon.send(Kind::Done, 1, frame.header.correlation, "[1, 2]").await;
         assert_eq!(daemon.result(call).await.unwrap(), json!([1, 2]));
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Core;
-use super::queue::{Queued, Slot, Ticket};
+use super::ticket::{Queued, Slot, Ticket};
 use crate::error::{Error, Result};
 use crate::matcher::{Matcher, NoReply};
 use crate::schedule::LONGEST;

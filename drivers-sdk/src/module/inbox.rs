@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use super::queue::Queued;
+use super::ticket::Queued;
 use crate::frame::Frame;
 use crate::matcher::Match;
 

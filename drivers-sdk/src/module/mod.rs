@@ -30,6 +30,7 @@ pub(crate) mod link;
 pub(crate) mod queue;
 pub(crate) mod share;
 pub(crate) mod tasks;
+pub(crate) mod ticket;
 
 use inbox::Inbox;
 use link::Link;

@@ -14,201 +14,15 @@
 //! While the link is down nobody gets a turn. What was sent fails when the link goes down, and so does what waits, but for
 //! those that are to be kept. The queue holds no task: each command is driven by the future of whoever sent it.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
-use crate::error::{Error, Result};
-use crate::matcher::{Match, Matcher};
-
-use super::share::Share;
-
-/// A command as the queue sees it.
-pub(crate) trait Queued {
-    fn ticket(&self) -> &Ticket;
-
-    /// Whether the frame belongs to its reply, and whether that is whole now.
-    fn offer(&self, frame: &[u8]) -> Match<()>;
-
-    /// Whether frames may be its reply.
-    fn is_listening(&self) -> bool;
-}
-
-/// A command's place in the queue.
-pub(crate) struct Ticket {
-    name: Option<Cow<'static, str>>,
-    priority: i8,
-    /// It is part of the login.
-    login: bool,
-    /// Until when it waits for the link to come back.
-    pub(crate) keep: Option<Instant>,
-    turn: Cell<bool>,
-    /// It is out: it must not be sent again on another connection.
-    sent: Cell<bool>,
-    /// The request in which the daemon was given its bytes; 0 while there is none.
-    pub(crate) transmit: Cell<u32>,
-    /// The turn on a shared connection, while it has that.
-    share: RefCell<Option<Share>>,
-    failure: RefCell<Option<Error>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Ticket {
-    pub(crate) fn new(
-        name: Option<Cow<'static, str>>,
-        priority: i8,
-        login: bool,
-        keep: Option<Instant>,
-    ) -> Ticket {
-        Ticket {
-            name,
-            priority,
-            login,
-            keep,
-            turn: Cell::new(false),
-            sent: Cell::new(false),
-            transmit: Cell::new(0),
-            share: RefCell::new(None),
-            failure: RefCell::new(None),
-            waker: RefCell::new(None),
-        }
-    }
-
-    /// Whether it waits for the link to come back.
-    pub(crate) fn is_kept(&self) -> bool {
-        !self.login && !self.sent.get() && self.keep.is_some_and(|until| until > Instant::now())
-    }
-
-    /// It goes out now.
-    pub(crate) fn set_sent(&self) {
-        self.sent.set(true);
-    }
-
-    /// Keeps the turn on a shared connection until the command is over.
-    pub(crate) fn hold(&self, share: Share) {
-        self.share.replace(Some(share));
-    }
-
-    /// Its turn is over.
-    fn end_turn(&self) {
-        self.turn.set(false);
-        self.share.replace(None);
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn fail(&self, error: Error) {
-        self.failure.replace(Some(error));
-        self.wake();
-    }
-
-    fn failed(&self) -> Result {
-        self.failure.borrow_mut().take().map_or(Ok(()), Err)
-    }
-
-    fn wait<T>(&self, context: &Context<'_>) -> Poll<T> {
-        self.waker.replace(Some(context.waker().clone()));
-        Poll::Pending
-    }
-
-    /// Waits until the command loses its turn again: it failed, or it waits for another.
-    pub(crate) fn poll_lost(&self, context: &Context<'_>) -> Poll<Result> {
-        if let Err(error) = self.failed() {
-            return Poll::Ready(Err(error));
-        }
-        if self.turn.get() { self.wait(context) } else { Poll::Ready(Ok(())) }
-    }
-
-    /// Waits for the command's turn.
-    pub(crate) fn poll_turn(&self, context: &Context<'_>) -> Poll<Result> {
-        if let Err(error) = self.failed() {
-            return Poll::Ready(Err(error));
-        }
-        if self.turn.get() { Poll::Ready(Ok(())) } else { self.wait(context) }
-    }
-}
-
-/// A command with its matcher and, later, its reply.
-pub(crate) struct Slot<M: Matcher> {
-    ticket: Ticket,
-    matcher: RefCell<M>,
-    /// Frames are offered from when it is sent until its reply is whole.
-    listening: Cell<bool>,
-    reply: RefCell<Option<Result<M::Output>>>,
-}
-
-impl<M: Matcher> Slot<M> {
-    pub(crate) fn new(ticket: Ticket, matcher: M) -> Slot<M> {
-        Slot {
-            ticket,
-            matcher: RefCell::new(matcher),
-            listening: Cell::new(false),
-            reply: RefCell::new(None),
-        }
-    }
-
-    /// Frames that come from now on may be the reply.
-    pub(crate) fn listen(&self) {
-        self.matcher.borrow_mut().reset();
-        self.listening.set(true);
-    }
-
-    /// Frames that come from now on are not the reply.
-    pub(crate) fn ignore(&self) {
-        self.listening.set(false);
-    }
-
-    /// The bytes are out: the output of a matcher that expects no reply.
-    pub(crate) fn sent(&self) -> Option<M::Output> {
-        self.matcher.borrow_mut().sent()
-    }
-
-    /// Waits for the reply.
-    pub(crate) fn poll_reply(&self, context: &Context<'_>) -> Poll<Result<M::Output>> {
-        if let Some(reply) = self.reply.borrow_mut().take() {
-            return Poll::Ready(reply);
-        }
-        match self.ticket.failed() {
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(()) => self.ticket.wait(context),
-        }
-    }
-}
-
-impl<M: Matcher> Queued for Slot<M> {
-    fn ticket(&self) -> &Ticket {
-        &self.ticket
-    }
-
-    fn is_listening(&self) -> bool {
-        self.listening.get()
-    }
-
-    fn offer(&self, frame: &[u8]) -> Match<()> {
-        if !self.listening.get() {
-            return Match::No;
-        }
-        let matched = self.matcher.borrow_mut().offer(frame);
-        match matched {
-            Match::No => Match::No,
-            Match::More => Match::More,
-            Match::Done(result) => {
-                self.listening.set(false);
-                self.reply.replace(Some(result));
-                self.ticket.wake();
-                Match::Done(Ok(()))
-            }
-        }
-    }
-}
+use super::ticket::Queued;
+use crate::error::Error;
+use crate::matcher::Match;
 
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -262,8 +76,7 @@ impl Queue {
             && let Some(at) = waiting.iter().position(|next| next.ticket().login || !self.closed.get())
             && let Some(next) = waiting.remove(at)
         {
-            next.ticket().turn.set(true);
-            next.ticket().wake();
+            next.ticket().begin_turn();
             *current = Some(next);
         }
     }
