@@ -8,11 +8,13 @@ use headend::model::Module;
 use headend::runtime::exec;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{self, pki_types::PrivateKeyDer};
 
-use crate::world::{World, device, settings, until, until_async};
+use crate::world::{World, line, settings, until, until_async};
 
 /// A device that hears texts and says `=TEXT` to each, or what it has been told to say.
 struct Device {
@@ -55,7 +57,7 @@ impl Device {
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     heard: Arc<Mutex<Vec<String>>>,
     answer: Arc<Mutex<Option<&'static str>>>,
 ) {
@@ -68,11 +70,6 @@ async fn serve(
             return;
         }
     }
-}
-
-/// A module of the driver that is made with the SDK.
-fn line(id: &str, port: u16) -> Module {
-    Module { driver_id: "driver-line".into(), name: "Line".into(), ..device(id, port) }
 }
 
 fn code(result: Result<serde_json::Value, exec::Error>) -> String {
@@ -186,4 +183,49 @@ async fn a_makebreak_device_that_closes_without_an_answer_is_told_at_once_and_is
     }
     assert!(world.runtime.module("mod-1").unwrap().connected);
     assert_eq!(world.runtime.status_value("mod-1", "connected").as_deref(), Some("true"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_goes_on_in_tls_and_a_certificate_that_nobody_trusts_ends_the_connection() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = acceptor();
+    let heard = Arc::<Mutex<Vec<String>>>::default();
+    let served = heard.clone();
+    let device = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 8];
+            stream.read_exact(&mut asked).await.unwrap();
+            assert_eq!(&asked, b"STARTTLS");
+            stream.write_all(b"=STARTTLS").await.unwrap();
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream, served.clone(), Arc::default()).await;
+            }
+        }
+    });
+    world.save(line("mod-1", port)).await;
+    world.connected("mod-1").await;
+    let error = world.exec("mod-1", "secure", "[]").await;
+    assert_eq!(code(error), "offline");
+    let view = world.module("mod-1", "down because of TLS", |view| view.reason == Some("tls")).await;
+    assert!(view.detail.is_some_and(|detail| detail.contains("certificate")));
+
+    world.save(settings("mod-1", r#"{"connection": {"tls": {"verify": false}}}"#)).await;
+    world.connected("mod-1").await;
+    world.exec("mod-1", "secure", "[]").await.unwrap();
+    assert_eq!(world.exec("mod-1", "ask", r#"["hello"]"#).await, Ok(json!("")));
+    assert_eq!(*heard.lock(), ["hello"]);
+    device.abort();
+}
+
+/// TLS with a certificate that nobody has heard of.
+fn acceptor() -> TlsAcceptor {
+    let made = rcgen::generate_simple_self_signed(["device.example".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key);
+    TlsAcceptor::from(Arc::new(config.unwrap()))
 }

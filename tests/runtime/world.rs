@@ -205,6 +205,11 @@ pub(crate) fn device(id: &str, port: u16) -> Module {
     }
 }
 
+/// A module of the driver that is made with the SDK.
+pub(crate) fn line(id: &str, port: u16) -> Module {
+    Module { driver_id: "driver-line".into(), name: "Line".into(), ..device(id, port) }
+}
+
 pub(crate) fn logic(id: &str, system: &str) -> Module {
     Module {
         id: id.into(),
