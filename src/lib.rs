@@ -6,6 +6,7 @@
 //! api            the control API: auth, resources, exec, live state
 //! runtime        reconciler, supervisor, status table
 //! repositories   git, builds, artifacts      connections   links to devices      store   desired state
+//! ssh            whom ssh trusts, and how it signs in: for repositories and connections
 //! secrets        what must not be read at rest or in logs
 //! model          what users configure: data and rules, no I/O
 //! ```
@@ -21,5 +22,6 @@ pub mod repositories;
 pub mod runtime;
 pub mod secrets;
 pub mod site;
+pub mod ssh;
 pub mod store;
 pub mod tls;

@@ -16,10 +16,11 @@ use super::history::{REMOTE_HEAD, Reader};
 use super::source::{Peer, Remote};
 use super::transport::Session;
 use super::{Error, Options, Result, Source};
+use crate::ssh::KnownHosts;
 
 pub(super) struct Mirrors {
     root: PathBuf,
-    known_hosts: PathBuf,
+    known_hosts: KnownHosts,
     options: Options,
     stop: CancellationToken,
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -67,7 +68,7 @@ impl Mirrors {
     pub(super) fn new(root: &Path, options: Options, stop: CancellationToken) -> Self {
         Mirrors {
             root: root.join("mirrors"),
-            known_hosts: root.join("known_hosts"),
+            known_hosts: KnownHosts::new(options.known_hosts.clone().unwrap_or_else(|| root.join("known_hosts"))),
             options,
             stop,
             locks: Mutex::default(),

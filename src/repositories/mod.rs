@@ -7,7 +7,7 @@
 //! sdk/<content hash>/                                 drivers-sdk as this daemon carries it
 //! build/slot-<n>/{src,target}                         where cargo works
 //! artifacts/<repository>/<commit>/<driver>/           driver, manifest.json, build.log
-//! known_hosts                                         the ssh hosts that were met, OpenSSH's format
+//! known_hosts                                         the ssh hosts that were met, if the options name no other place
 //! ```
 //!
 //! Nothing here knows the store: a [`Source`] says all about a repository. Everything but the artifacts can be

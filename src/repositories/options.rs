@@ -1,5 +1,7 @@
 //! Every limit of this component, in one table.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// Options of repositories and builds.
@@ -32,6 +34,9 @@ pub struct Options {
     pub build_environment: Vec<String>,
     /// The cargo to build with: a name that is looked for on PATH, or a path.
     pub cargo: String,
+    /// Where the keys of ssh hosts are pinned; absent: `known_hosts` in the folder of the repositories.
+    #[serde(skip)]
+    pub known_hosts: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -50,6 +55,7 @@ impl Default for Options {
             output_bytes: 256 << 10,
             build_environment: Vec::new(),
             cargo: "cargo".to_owned(),
+            known_hosts: None,
         }
     }
 }

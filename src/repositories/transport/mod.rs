@@ -9,7 +9,6 @@
 
 mod duplex;
 mod http;
-mod known_hosts;
 mod ssh;
 
 use std::collections::HashMap;
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::source::{Credentials, Peer, Remote};
 use super::{Error, Options, Result};
+use crate::ssh::KnownHosts;
 
 const SCHEME: &str = "headend";
 
@@ -79,7 +79,7 @@ fn find(url: &str) -> Option<Arc<Session>> {
 pub(super) struct Session {
     peer: Peer,
     options: Options,
-    known_hosts: PathBuf,
+    known_hosts: KnownHosts,
     stop: CancellationToken,
     deadline: Instant,
     failure: Mutex<Option<Error>>,
@@ -109,7 +109,7 @@ impl Session {
     pub(super) fn new(
         peer: Peer,
         options: Options,
-        known_hosts: PathBuf,
+        known_hosts: KnownHosts,
         stop: CancellationToken,
     ) -> Arc<Session> {
         let deadline = Instant::now() + Duration::from_millis(options.fetch_ms);

@@ -5,17 +5,18 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
-use russh::client::{AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse, Msg};
-use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::client::{Handle, Handler, Msg};
+use russh::keys::PublicKeyOrCertificate;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 
 use super::super::{Error, Result};
-use super::{Session, known_hosts};
+use super::Session;
+use crate::ssh::KnownHosts;
+use crate::ssh::sign_in::{self, parse_key};
 
 /// Most of what the host says on its error output that is kept, bytes.
 const LARGEST_COMPLAINT: usize = 2048;
@@ -41,26 +42,12 @@ pub(super) fn open(session: Arc<Session>, host: &str, port: u16, path: &str) -> 
         refusal: refusal.clone(),
     };
     let mut config = russh::client::Config { nodelay: true, ..Default::default() };
-    // A host that is known by a key of one kind must not be met by a key of another kind.
-    let known = known_hosts::algorithms(&session.known_hosts, host, port);
-    if !known.is_empty() {
-        let all = config
-            .preferred
-            .key
-            .iter()
-            .filter(|kind| known.iter().any(|known| known_hosts::same_kind(known, kind)));
-        config.preferred.key = Cow::Owned(all.cloned().collect());
-    }
+    config.preferred.key = Cow::Owned(session.known_hosts.prefer(host, port, &config.preferred.key));
     let mut handle = session.connect(async {
         let connected = russh::client::connect(Arc::new(config), (host, port), client).await;
         connected.map_err(|error| match refusal.lock().take() {
             Some(refusal) => refusal,
-            None => match error {
-                russh::Error::NoCommonAlgo { kind: russh::AlgorithmKind::Key, .. } if !known.is_empty() => {
-                    known_hosts::changed(&session.known_hosts, &session.remote().to_string(), host)
-                }
-                error => session.unreachable(error.to_string()),
-            },
+            None => session.unreachable(error.to_string()),
         })
     })?;
     session.connect(sign_in(&session, &mut handle))?;
@@ -90,87 +77,24 @@ fn quoted(path: &str) -> String {
 
 async fn sign_in(session: &Session, handle: &mut Handle<Client>) -> Result<()> {
     let credentials = session.credentials();
-    let user = credentials.username.clone().unwrap_or_else(|| "git".to_owned());
-    let failed = |error: russh::Error| session.unreachable(error.to_string());
-    let mut tried = Vec::new();
-    if let Some(key) = &credentials.key {
-        let passphrase = credentials.password.as_ref().map(|secret| secret.expose());
-        let key = parse_key(key.expose(), passphrase).map_err(|why| session.refused(why))?;
-        let hash = handle.best_supported_rsa_hash().await.map_err(failed)?.flatten();
-        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-        if handle.authenticate_publickey(user.clone(), key).await.map_err(failed)?.success() {
-            return Ok(());
-        }
-        tried.push("the key");
-    }
-    if let Some(password) = &credentials.password {
-        let result = handle.authenticate_password(user.clone(), password.expose()).await.map_err(failed)?;
-        if result.success() || interactive(handle, &user, password.expose(), &result).await.map_err(failed)? {
-            return Ok(());
-        }
-        tried.push("the password");
-    }
-    if tried.is_empty() {
-        return match handle.authenticate_none(user.clone()).await.map_err(failed)? {
-            AuthResult::Success => Ok(()),
-            AuthResult::Failure { .. } => Err(session.refused(
-                "ssh needs a private key or a password, and the repository has neither. Give it one",
-            )),
-        };
-    }
-    let tried = tried.join(" and ");
-    Err(session.refused(format!(
-        "user {user:?} is not let in with {tried}. Check the user name, and that the host has the public key"
-    )))
-}
-
-/// Hosts that ask for the password in a dialogue.
-async fn interactive(
-    handle: &mut Handle<Client>,
-    user: &str,
-    password: &str,
-    refusal: &AuthResult,
-) -> Result<bool, russh::Error> {
-    let offered = match refusal {
-        AuthResult::Failure { remaining_methods, .. } => {
-            remaining_methods.contains(&russh::MethodKind::KeyboardInteractive)
-        }
-        AuthResult::Success => return Ok(true),
-    };
-    if !offered {
-        return Ok(false);
-    }
-    let mut answer = handle.authenticate_keyboard_interactive_start(user, None).await?;
-    // A dialogue asks once; a host that goes on asking does not take the password.
-    for _ in 0..3 {
-        match answer {
-            KeyboardInteractiveAuthResponse::Success => return Ok(true),
-            KeyboardInteractiveAuthResponse::Failure { .. } => return Ok(false),
-            KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
-                let answers = prompts.iter().map(|_| password.to_owned()).collect();
-                answer = handle.authenticate_keyboard_interactive_respond(answers).await?;
-            }
-        }
-    }
-    Ok(false)
-}
-
-fn parse_key(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, String> {
-    // Pasted text often lacks the last line's end, and may have Windows' line ends.
-    let text = format!("{}\n", text.trim().replace("\r\n", "\n"));
-    match russh::keys::decode_secret_key(&text, None) {
-        Ok(key) => Ok(key),
-        Err(russh::keys::Error::KeyIsEncrypted) if passphrase.is_none() => {
-            Err("its private key is encrypted. Give the passphrase as the password".to_owned())
-        }
-        Err(_) if passphrase.is_some() => {
-            russh::keys::decode_secret_key(&text, passphrase).map_err(|error| {
-                format!("its private key could not be read with the password as passphrase: {error}")
-            })
-        }
-        Err(error) => {
-            Err(format!("its private key could not be read: {error}. It must be in OpenSSH or PEM form"))
-        }
+    let user = credentials.username.as_deref().unwrap_or("git");
+    let password = credentials.password.as_ref();
+    // A passphrase is given as the password.
+    let key = credentials.key.as_ref().map(|key| parse_key(key.expose(), password)).transpose();
+    let key = key.map_err(|why| session.refused(format!("{why}. The passphrase is given as the password")))?;
+    let bare = key.is_none() && password.is_none();
+    let with = sign_in::Credentials { user, key, password };
+    match sign_in::sign_in(handle, &with).await {
+        Ok(()) => Ok(()),
+        Err(sign_in::Error::Broken(error)) => Err(session.unreachable(error.to_string())),
+        Err(sign_in::Error::Refused { .. }) if bare => Err(session.refused(
+            "ssh needs a private key or a password, and the repository has neither. Give it one",
+        )),
+        Err(sign_in::Error::Refused { tried, offered }) => Err(session.refused(format!(
+            "user {user:?} is not let in with {}; the host takes {offered}. Check the user name, and that the host has the \
+             public key",
+            if tried.is_empty() { "what the repository has" } else { tried.as_str() }
+        ))),
     }
 }
 
@@ -241,7 +165,7 @@ struct Client {
     host: String,
     port: u16,
     remote: String,
-    known_hosts: PathBuf,
+    known_hosts: KnownHosts,
     refusal: Arc<Mutex<Option<Error>>>,
 }
 
@@ -249,21 +173,18 @@ impl Handler for Client {
     type Error = russh::Error;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        let checked = match key {
+        let why = match key {
             PublicKeyOrCertificate::PublicKey { key, .. } => {
-                known_hosts::check(&self.known_hosts, &self.remote, &self.host, self.port, key)
+                match self.known_hosts.check(&self.host, self.port, key) {
+                    Ok(()) => return Ok(true),
+                    Err(error) => error.to_string(),
+                }
             }
-            PublicKeyOrCertificate::Certificate { .. } => Err(Error::HostKey {
-                remote: self.remote.clone(),
-                why: "it shows a certificate, and none was asked for".to_owned(),
-            }),
+            PublicKeyOrCertificate::Certificate { .. } => {
+                "it shows a certificate, and none was asked for".to_owned()
+            }
         };
-        match checked {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                *self.refusal.lock() = Some(error);
-                Ok(false)
-            }
-        }
+        *self.refusal.lock() = Some(Error::HostKey { remote: self.remote.clone(), why });
+        Ok(false)
     }
 }
