@@ -80,6 +80,11 @@ impl Collector for OfConnections {
                 "Transmits refused because a link's queue was full",
                 now.refused_transmits,
             ),
+            (
+                "link_dropped_datagrams",
+                "Datagrams from devices that their modules took too slowly",
+                now.dropped_datagrams,
+            ),
         ] {
             counter(&mut encoder, name, help, value)?;
         }

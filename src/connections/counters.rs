@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub bytes_out: u64,
     /// Transmits that were refused because the link's queue was full.
     pub refused_transmits: u64,
+    /// Datagrams that links lost because they took them too slowly.
+    pub dropped_datagrams: u64,
     /// Attempts that failed, by reason; reasons that never occurred are left out.
     pub failures: Vec<(Reason, u64)>,
     /// Connections that ended other than by our wish, by reason.
@@ -67,6 +69,7 @@ impl Counters {
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
             refused_transmits: self.refused_transmits.load(Relaxed),
+            dropped_datagrams: 0,
             failures: by_reason(&self.failures),
             losses: by_reason(&self.losses),
             idle,

@@ -105,6 +105,10 @@ impl Inner {
         if let Some(failure) = &self.broken {
             return Accepted::Refused(receipt, Error::Down(failure.clone()));
         }
+        if let Some(what) = self.target.address.refuses(&payload) {
+            let address = self.target.address.to_string();
+            return Accepted::Refused(receipt, Error::Unable { address, what });
+        }
         let queued = self.outbox.bytes();
         if queued.saturating_add(payload.bytes.len()) > limit {
             let address = self.target.address.to_string();

@@ -54,6 +54,7 @@ mod state;
 mod target;
 mod task;
 pub mod tls;
+pub mod udp;
 mod upgrade;
 mod wire;
 
@@ -92,6 +93,7 @@ struct Hub {
     #[cfg(test)]
     simulated: Option<tests::simulated::Network>,
     buffers: buffers::Pool,
+    udp: udp::Registry,
 }
 
 /// Where a link delivers to. Only the link's own task calls it, so its calls never overlap; none of them after
@@ -136,6 +138,7 @@ impl Connections {
             #[cfg(test)]
             simulated: tests::simulated::current(),
             buffers: buffers::Pool::new(options.read_bytes),
+            udp: udp::Registry::default(),
             options,
         }))
     }
@@ -152,6 +155,6 @@ impl Connections {
     }
 
     pub fn metrics(&self) -> Snapshot {
-        self.0.counters.snapshot()
+        Snapshot { dropped_datagrams: self.0.udp.dropped(), ..self.0.counters.snapshot() }
     }
 }

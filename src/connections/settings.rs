@@ -1,6 +1,6 @@
 //! What a module's settings say of its connection, under the one key [`KEY`]: what the module's own fields cannot say.
 
-use super::{http, tls::Tls};
+use super::{http, tls::Tls, udp};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{net::IpAddr, sync::Arc};
@@ -18,6 +18,7 @@ pub struct Settings {
     pub source: Option<IpAddr>,
     pub tls: Arc<Tls>,
     pub http: Arc<http::Settings>,
+    pub udp: udp::Settings,
 }
 
 impl Settings {

@@ -2,7 +2,7 @@
 //!
 //! Each kind is a variant of [`Address`]: everything outside `dial/` and the kind's own folder is the same for all of them.
 
-use super::{http, tls::Tls};
+use super::{Payload, http, tls::Tls, udp};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Compared by value, so that a reconciler can see whether it changed.
@@ -23,6 +23,7 @@ pub enum Address {
         endpoint: Endpoint,
         tls: Arc<Tls>,
     },
+    Udp(udp::Target),
     /// A stream socket in the file system: how emulators are reached.
     Unix(PathBuf),
     /// A service: no bytes, but exchanges.
@@ -63,6 +64,10 @@ impl Target {
         Self::new(Address::Tls { endpoint: Endpoint::new(host, port), tls: Arc::new(tls) })
     }
 
+    pub fn udp(host: impl Into<String>, port: u16, settings: udp::Settings) -> Self {
+        Self::new(Address::Udp(udp::Target { endpoint: Endpoint::new(host, port), settings }))
+    }
+
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Self::new(Address::Unix(path.into()))
     }
@@ -95,7 +100,9 @@ impl Address {
     /// Where that is, if it is reached over the network.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
-            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => Some(endpoint),
+            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Udp(udp::Target { endpoint, .. }) => {
+                Some(endpoint)
+            }
             Self::Unix(_) | Self::Http(_) => None,
         }
     }
@@ -103,7 +110,7 @@ impl Address {
     /// The connection is shared with other links, which take turns on it.
     pub fn turns(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) | Self::Http(_) => false,
+            Self::Tcp(_) | Self::Tls { .. } | Self::Udp(_) | Self::Unix(_) | Self::Http(_) => false,
         }
     }
 
@@ -111,6 +118,7 @@ impl Address {
     pub fn messages(&self) -> bool {
         match self {
             Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) | Self::Http(_) => false,
+            Self::Udp(_) => true,
         }
     }
 
@@ -119,14 +127,20 @@ impl Address {
         match self {
             Self::Tls { tls, .. } => Some(tls.verify),
             Self::Http(client) => client.tls().map(|tls| tls.verify),
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Udp(_) | Self::Unix(_) => None,
         }
     }
 
     /// These are datagrams.
     pub fn datagrams(&self) -> bool {
+        matches!(self, Self::Udp(_))
+    }
+
+    /// Why this can never be sent there, for people.
+    pub(super) fn refuses(&self, payload: &Payload) -> Option<&'static str> {
         match self {
-            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) | Self::Http(_) => false,
+            Self::Udp(_) => udp::refuses(payload),
+            _ => None,
         }
     }
 }
@@ -135,7 +149,9 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => endpoint.fmt(f),
+            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Udp(udp::Target { endpoint, .. }) => {
+                endpoint.fmt(f)
+            }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Http(client) => client.fmt(f),
         }

@@ -68,7 +68,9 @@ impl Mirrors {
     pub(super) fn new(root: &Path, options: Options, stop: CancellationToken) -> Self {
         Mirrors {
             root: root.join("mirrors"),
-            known_hosts: KnownHosts::new(options.known_hosts.clone().unwrap_or_else(|| root.join("known_hosts"))),
+            known_hosts: KnownHosts::new(
+                options.known_hosts.clone().unwrap_or_else(|| root.join("known_hosts")),
+            ),
             options,
             stop,
             locks: Mutex::default(),

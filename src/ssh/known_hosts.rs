@@ -40,7 +40,9 @@ pub enum Error {
     Changed { file: PathBuf, line: usize, name: String, pinned: String, shown: String },
     #[error("the host shows the key {shown}, which line {line} of {} says was revoked", file.display())]
     Revoked { file: PathBuf, line: usize, shown: String },
-    #[error("the host shows the key {shown}, and is to have {wanted}. Either the host was set up anew, or somebody is in between")]
+    #[error(
+        "the host shows the key {shown}, and is to have {wanted}. Either the host was set up anew, or somebody is in between"
+    )]
     Other { wanted: String, shown: String },
     #[error("{} could not be read: {why}. Mend or remove that file", file.display())]
     Unreadable { file: PathBuf, why: String },
@@ -163,7 +165,9 @@ fn covers(patterns: &str, name: &str) -> bool {
         match pattern.strip_prefix('!') {
             Some(not) if wild(not.as_bytes(), name.as_bytes()) => return false,
             Some(_) => {}
-            None => covered |= hashed(pattern, name).unwrap_or_else(|| wild(pattern.as_bytes(), name.as_bytes())),
+            None => {
+                covered |= hashed(pattern, name).unwrap_or_else(|| wild(pattern.as_bytes(), name.as_bytes()))
+            }
         }
     }
     covered
@@ -196,7 +200,9 @@ impl HostKey {
     pub fn check(&self, key: &PublicKey) -> Result<(), Error> {
         let same = match self.0.parse::<Fingerprint>() {
             Ok(fingerprint) => key.fingerprint(fingerprint.algorithm()) == fingerprint,
-            Err(_) => PublicKey::from_openssh(&self.0).is_ok_and(|wanted| wanted.key_data() == key.key_data()),
+            Err(_) => {
+                PublicKey::from_openssh(&self.0).is_ok_and(|wanted| wanted.key_data() == key.key_data())
+            }
         };
         if same { Ok(()) } else { Err(Error::Other { wanted: self.to_string(), shown: shown(key) }) }
     }

@@ -118,9 +118,13 @@ pub(crate) fn parse_key(text: &str, passphrase: Option<&Secret>) -> Result<Priva
     let text = format!("{}\n", text.trim().replace("\r\n", "\n"));
     match (russh::keys::decode_secret_key(&text, None), passphrase) {
         (Ok(key), _) => Ok(key),
-        (Err(russh::keys::Error::KeyIsEncrypted), None) => Err("the private key is encrypted, and there is no passphrase".to_owned()),
+        (Err(russh::keys::Error::KeyIsEncrypted), None) => {
+            Err("the private key is encrypted, and there is no passphrase".to_owned())
+        }
         (Err(_), Some(passphrase)) => russh::keys::decode_secret_key(&text, Some(passphrase.expose()))
             .map_err(|error| format!("the private key could not be read with the passphrase: {error}")),
-        (Err(error), None) => Err(format!("the private key could not be read: {error}. It must be in OpenSSH or PEM form")),
+        (Err(error), None) => {
+            Err(format!("the private key could not be read: {error}. It must be in OpenSSH or PEM form"))
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub(super) mod failure;
 pub(super) mod tcp;
 pub(super) mod tls;
+mod udp;
 
 pub(super) use failure::{closed, loss};
 
@@ -43,6 +44,7 @@ async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Failure> {
             tcp::stream(hub, endpoint, deadline).await.map(|(stream, peer)| Wire::tcp(stream, peer))
         }
         Address::Tls { endpoint, tls } => tls::dial(hub, endpoint, tls, deadline).await,
+        Address::Udp(target) => udp::dial(hub, target, deadline).await,
         Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
             Ok(Ok(stream)) => Ok(Wire::unix(stream)),
             Ok(Err(error)) => Err(refusal(&address.to_string(), &error)),

@@ -35,7 +35,10 @@ pub(in crate::connections) async fn stream(
 }
 
 /// A source address can only reach addresses of its own family.
-fn of_family(endpoint: &Endpoint, mut addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Failure> {
+pub(super) fn of_family(
+    endpoint: &Endpoint,
+    mut addresses: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, Failure> {
     let Some(source) = endpoint.source else { return Ok(addresses) };
     addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
     if addresses.is_empty() {

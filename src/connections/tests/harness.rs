@@ -26,6 +26,8 @@ pub(super) struct Record {
     pub(super) states: Vec<State>,
     /// Everything received, unless `discard`.
     pub(super) bytes: Vec<u8>,
+    /// The same, as it was handed over: on a link of messages, each of them.
+    pub(super) pieces: Vec<Vec<u8>>,
     pub(super) received: usize,
     /// Keep no bytes, but check that they are the pattern.
     pub(super) pattern: bool,
@@ -151,6 +153,7 @@ impl Sink for Ear {
                 record.violations += usize::from(bytes != pattern(record.received, bytes.len()));
             } else {
                 record.bytes.extend_from_slice(bytes);
+                record.pieces.push(bytes.to_vec());
             }
             record.received += bytes.len();
         });

@@ -16,3 +16,6 @@ mod source;
 mod start_tls;
 mod stress;
 mod tls;
+mod udp;
+mod udp_groups;
+mod udp_peers;

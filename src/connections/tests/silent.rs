@@ -9,10 +9,10 @@ use super::{
 use std::process::Command;
 
 /// A network namespace with a loopback interface that can be cut.
-struct Network(String);
+pub(super) struct Network(String);
 
 impl Network {
-    fn make(name: &str) -> Option<Self> {
+    pub(super) fn make(name: &str) -> Option<Self> {
         let name = format!("hc-{name}-{}", std::process::id());
         if !run(&["netns", "add", &name]) {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "`ip netns add` must work under CI=true");
@@ -28,8 +28,13 @@ impl Network {
         assert!(run(&["-n", &self.0, "link", "set", "lo", state]), "lo {state}");
     }
 
+    /// As `ip netns` knows it.
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+
     /// Runs `test` on a thread, and a runtime, of their own inside the network.
-    fn inside<F: Future<Output = ()>>(&self, test: impl FnOnce() -> F + Send) {
+    pub(super) fn inside<F: Future<Output = T>, T: Send>(&self, test: impl FnOnce() -> F + Send) -> T {
         let namespace = std::fs::File::open(format!("/run/netns/{}", self.0)).expect("namespace");
         std::thread::scope(|scope| {
             let inside = scope.spawn(move || {
@@ -38,12 +43,10 @@ impl Network {
                     .expect("setns");
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-                runtime.block_on(test());
+                runtime.block_on(test())
             });
-            if let Err(panic) = inside.join() {
-                std::panic::resume_unwind(panic);
-            }
-        });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 }
 
@@ -53,7 +56,7 @@ impl Drop for Network {
     }
 }
 
-fn run(args: &[&str]) -> bool {
+pub(super) fn run(args: &[&str]) -> bool {
     Command::new("ip").args(args).output().is_ok_and(|output| output.status.success())
 }
 

@@ -8,8 +8,8 @@ use crate::ssh::tests::sshd::{self, ADA, Sshd, keygen, user};
 /// git on the far side must read repositories that are somebody else's.
 const TRUST: &str = "SetEnv GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=*";
 
-fn start(host_key: &str, keys: &[&Path], port: u16) -> Sshd {
-    Sshd::with_keys(host_key, keys, port, TRUST)
+async fn start(host_key: &str, keys: &[&Path], port: u16) -> Sshd {
+    Sshd::with_keys(host_key, keys, port, TRUST).await
 }
 
 fn source(server: &Sshd, path: &str, key: &str) -> Source {
@@ -37,7 +37,7 @@ async fn keys_of_every_kind_and_hosts_that_change() {
     let port = free_port();
     let let_in = [path("ed25519"), path("rsa"), path("locked")];
     let let_in: Vec<&Path> = let_in.iter().map(PathBuf::as_path).collect();
-    let server = start(&host_key, &let_in, port);
+    let server = start(&host_key, &let_in, port).await;
 
     // A path with a quote and a space, so that quoting for the host's shell counts.
     let origin = Origin::new();
@@ -89,7 +89,7 @@ async fn keys_of_every_kind_and_hosts_that_change() {
     drop(server);
     for kind in ["ed25519", "ecdsa"] {
         let another = keygen(&path("another"), kind, "");
-        let server = start(&another, &let_in, port);
+        let server = start(&another, &let_in, port).await;
         let error = home.fetch(&source).await.unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, Error::HostKey { .. }), "{kind}: {text}");
@@ -105,7 +105,7 @@ async fn keys_of_every_kind_and_hosts_that_change() {
     // After somebody removed the pin, the new key is pinned.
     std::fs::write(&known_hosts, "").unwrap();
     let another = keygen(&path("another"), "ecdsa", "");
-    let server = start(&another, &let_in, port);
+    let server = start(&another, &let_in, port).await;
     assert_eq!(home.fetch(&source).await.unwrap(), next, "{}", server.log());
 }
 
@@ -116,7 +116,7 @@ async fn user_and_password() {
     }
     let folder = tempfile::tempdir().unwrap();
     let host_key = keygen(&folder.path().join("host"), "ed25519", "");
-    let Some(server) = Sshd::with_passwords(&host_key, TRUST) else { return };
+    let Some(server) = Sshd::with_passwords(&host_key, TRUST).await else { return };
     let origin = Origin::new();
     let first = origin.commit("First", &[("a", "1")]);
     let source = |user: &str, password: Option<&str>| Source {

@@ -81,7 +81,8 @@ async fn sign_in(session: &Session, handle: &mut Handle<Client>) -> Result<()> {
     let password = credentials.password.as_ref();
     // A passphrase is given as the password.
     let key = credentials.key.as_ref().map(|key| parse_key(key.expose(), password)).transpose();
-    let key = key.map_err(|why| session.refused(format!("{why}. The passphrase is given as the password")))?;
+    let key =
+        key.map_err(|why| session.refused(format!("{why}. The passphrase is given as the password")))?;
     let bare = key.is_none() && password.is_none();
     let with = sign_in::Credentials { user, key, password };
     match sign_in::sign_in(handle, &with).await {

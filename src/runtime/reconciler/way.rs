@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drivers_sdk_protocol::manifest::{Kind, Manifest};
 
-use crate::connections::{Address, Endpoint, Mode, Settings, Target, Tls, http};
+use crate::connections::{Address, Endpoint, Mode, Settings, Target, Tls, http, udp};
 use crate::model::{Driver, Module};
 
 /// How long a make-break link stays connected after the last traffic, if neither the settings nor the driver say.
@@ -70,7 +70,10 @@ fn address(
         Kind::Ssh => unsupported("SSH"),
         Kind::Service => Ok(Address::Http(service_http(module, driver, settings)?)),
         Kind::Websocket => unsupported("WebSocket"),
-        _ if module.udp => unsupported("UDP"),
+        _ if module.udp => Ok(Address::Udp(udp::Target {
+            endpoint: endpoint(module, driver, settings)?,
+            settings: settings.udp.clone(),
+        })),
         Kind::Device if module.tls => {
             Ok(Address::Tls { endpoint: endpoint(module, driver, settings)?, tls: tls(settings)? })
         }

@@ -41,7 +41,8 @@ fn the_first_key_is_pinned_and_another_is_refused() {
     let error = hosts.check("device", 2022, &key(ONE)).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::Changed { line: 2, .. }), "{text}");
-    for part in [&fingerprint(ONE), &fingerprint(TWO), file.to_str().unwrap(), "line 2", "-R '[device]:2022'"] {
+    for part in [&fingerprint(ONE), &fingerprint(TWO), file.to_str().unwrap(), "line 2", "-R '[device]:2022'"]
+    {
         assert!(text.contains(part), "{part} in {text}");
     }
     // As the sentence says.
@@ -89,7 +90,10 @@ fn names_that_openssh_has_hashed_are_known() {
     let file = folder.path().join("known_hosts");
     let hashed = Command::new("ssh-keygen").arg("-H").arg("-f").arg(&file).output();
     if !hashed.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "ssh-keygen is missing: apt-get install openssh-client");
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "ssh-keygen is missing: apt-get install openssh-client"
+        );
         return;
     }
     assert!(fs::read_to_string(&file).unwrap().starts_with("|1|"));

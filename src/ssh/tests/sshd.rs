@@ -63,8 +63,11 @@ fn id(what: &str) -> String {
 /// Makes a key pair, the public one beside the private; returns the private one.
 pub(crate) fn keygen(path: &Path, kind: &str, passphrase: &str) -> String {
     let _ = fs::remove_file(path);
-    let made =
-        Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", passphrase, "-f"]).arg(path).output().unwrap();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", kind, "-N", passphrase, "-f"])
+        .arg(path)
+        .output()
+        .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     fs::read_to_string(path).unwrap()
 }
@@ -76,9 +79,9 @@ pub(crate) fn free_port() -> u16 {
 
 impl Sshd {
     /// A server that lets the holders of these keys in. `keys`: paths of private keys. `more`: lines of configuration.
-    pub(crate) fn with_keys(host_key: &str, keys: &[&Path], port: u16, more: &str) -> Self {
+    pub(crate) async fn with_keys(host_key: &str, keys: &[&Path], port: u16, more: &str) -> Self {
         let more = format!("PasswordAuthentication no\n{more}");
-        Self::start(tempfile::tempdir().unwrap(), host_key, keys, port, &more, &[])
+        Self::start(tempfile::tempdir().unwrap(), host_key, keys, port, &more, &[]).await
     }
 
     /// A server that lets [`ADA`] in with her password, and nobody with a key. None: what it needs is not installed.
@@ -86,7 +89,7 @@ impl Sshd {
     /// Passwords are the system's business, and the system is not the test's: the server finds its users in files of the
     /// test's own, by way of cwrap's nss_wrapper (<https://cwrap.org/nss_wrapper.html>), with which Samba's servers are
     /// tested too. Ada is another name for whoever runs the test.
-    pub(crate) fn with_passwords(host_key: &str, more: &str) -> Option<Self> {
+    pub(crate) async fn with_passwords(host_key: &str, more: &str) -> Option<Self> {
         let wrapper = wrapper()?;
         let folder = tempfile::tempdir().unwrap();
         let files = [
@@ -104,10 +107,10 @@ impl Sshd {
             environment.push((variable, path));
         }
         let more = format!("PasswordAuthentication yes\n{more}");
-        Some(Self::start(folder, host_key, &[], free_port(), &more, &environment))
+        Some(Self::start(folder, host_key, &[], free_port(), &more, &environment).await)
     }
 
-    fn start(
+    async fn start(
         folder: tempfile::TempDir,
         host_key: &str,
         keys: &[&Path],
@@ -143,7 +146,7 @@ impl Sshd {
             let log = || fs::read_to_string(path("log")).unwrap();
             assert!(child.try_wait().unwrap().is_none(), "sshd ended: {}", log());
             assert!(Instant::now() < deadline, "sshd does not listen: {}", log());
-            std::thread::sleep(Duration::from_millis(10));
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Self { folder, port, child }
     }

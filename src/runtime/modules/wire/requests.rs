@@ -28,6 +28,7 @@ impl Wire {
         let receipt = answer.wanted().then(|| {
             Box::new(move |sent: Result<(), connections::Error>| match sent {
                 Ok(()) => answer.done(&[]),
+                Err(error @ connections::Error::Unable { .. }) => answer.failed(&refused(&error.to_string())),
                 Err(error) => answer.failed(&offline(error.to_string())),
             }) as connections::Receipt
         });
