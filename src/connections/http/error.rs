@@ -83,7 +83,7 @@ fn known(what: &str, cause: &(dyn StdError + 'static), connecting: bool) -> Opti
             Some(told(what, Reason::Auth, "the proxy refused the credentials", &text))
         }
         text if text.starts_with("tunnel error: unsuccessful") => {
-            Some(told(what, Reason::Unreachable, "the proxy could not connect to it", &text))
+            Some(told(what, Reason::Unreachable, "the proxy does not connect to it", &text))
         }
         _ => cause.downcast_ref::<io::Error>().and_then(|error| system(what, error, connecting)),
     }

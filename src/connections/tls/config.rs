@@ -11,7 +11,7 @@ use rustls::{
     ClientConfig, InconsistentKeys, RootCertStore,
     client::{Resumption, WebPkiServerVerifier},
     crypto::{CryptoProvider, ring::default_provider},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
@@ -54,6 +54,12 @@ fn make(tls: &Tls) -> Result<ClientConfig, String> {
             }
         }
     };
+    let named = |name: &String| {
+        ServerName::try_from(name.clone()).map_err(|_| {
+            format!("{name:?} is no name that a certificate can have: change connection.tls.server_name")
+        })
+    };
+    let name = tls.server_name.as_ref().map(named).transpose()?;
     let versions = match tls.min_version {
         Version::Tls12 => &[&TLS13, &TLS12][..],
         Version::Tls13 => &[&TLS13][..],
@@ -62,7 +68,7 @@ fn make(tls: &Tls) -> Result<ClientConfig, String> {
         .with_protocol_versions(versions)
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier::new(trust, &PROVIDER)));
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(trust, name, &PROVIDER)));
     let mut config = match identity {
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         None => builder.with_no_client_auth(),

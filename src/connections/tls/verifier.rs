@@ -23,6 +23,8 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 #[derive(Debug)]
 pub(super) struct Verifier {
     trust: Trust,
+    /// What the certificate has to say, whatever name was connected to: HTTP clients know only that of the URL.
+    name: Option<ServerName<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -37,8 +39,8 @@ pub(super) enum Trust {
 }
 
 impl Verifier {
-    pub(super) fn new(trust: Trust, provider: &CryptoProvider) -> Self {
-        Self { trust, algorithms: provider.signature_verification_algorithms }
+    pub(super) fn new(trust: Trust, name: Option<ServerName<'static>>, provider: &CryptoProvider) -> Self {
+        Self { trust, name, algorithms: provider.signature_verification_algorithms }
     }
 
     /// As rustls does it, but without asking for more of the certificate than its key (it may be of X.509 version 1), and
@@ -94,6 +96,7 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let name = self.name.as_ref().unwrap_or(name);
         let issuers = match &self.trust {
             Trust::Anyone => return Ok(ServerCertVerified::assertion()),
             Trust::Pinned(pin) if Pin::of(own) == *pin => return Ok(ServerCertVerified::assertion()),

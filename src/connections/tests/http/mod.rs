@@ -3,5 +3,6 @@
 
 mod errors;
 mod exchanges;
+mod lighttpd;
 mod link;
 mod peer;
