@@ -15,17 +15,13 @@ use super::{
     auth::Credentials,
     digest::Asked,
     error::{self, Error},
+    pool,
     queue::Queue,
+    record,
     request::{Base, Hop, LONGEST, Request, Response},
     settings::Settings,
 };
-use crate::connections::{
-    Failure, Hub, Reason,
-    dial::tcp,
-    options::ms,
-    target::Endpoint,
-    tls::{self, Tls},
-};
+use crate::connections::{Failure, Hub, Reason, options::ms, recorder::Recorder, target::Endpoint, tls::Tls};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use reqwest::{
@@ -35,18 +31,15 @@ use reqwest::{
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
 
-/// Connections are not kept longer than this without a request: many a device has few of them.
-const POOL_IDLE: Duration = Duration::from_secs(15);
 /// Of a response that nobody reads, so that its connection can be used again.
 const DRAINED: usize = 64 * 1024;
 
@@ -153,6 +146,7 @@ impl Client {
     pub(in crate::connections) async fn exchange(
         &self,
         hub: &Arc<Hub>,
+        recorder: Option<&Recorder>,
         request: Request,
     ) -> Result<Response, Error> {
         let Inner { config: Config { settings, .. }, base, queue, .. } = &*self.0;
@@ -170,20 +164,32 @@ impl Client {
             return Err(Error::Late { what, after, waiting: true });
         };
         let foreign = hop.foreign;
-        let outcome = timeout_at(deadline, self.follow(&http, hop)).await;
+        let outcome = timeout_at(deadline, self.follow(&http, recorder, hop)).await;
         drop(turn);
-        outcome.unwrap_or_else(|_| {
+        let outcome = outcome.unwrap_or_else(|_| {
             if !foreign {
                 self.0.news.send_replace(News::Doubtful);
             }
             Err(Error::Late { what, after, waiting: false })
-        })
+        });
+        if let (Some(recorder), Err(error)) = (recorder, &outcome) {
+            record::failure(recorder, error);
+        }
+        outcome
     }
 
-    async fn follow(&self, http: &reqwest::Client, mut hop: Hop) -> Result<Response, Error> {
+    async fn follow(
+        &self,
+        http: &reqwest::Client,
+        recorder: Option<&Recorder>,
+        mut hop: Hop,
+    ) -> Result<Response, Error> {
         let settings = &self.0.config.settings;
         let mut redirects = settings.redirects;
         loop {
+            if let Some(recorder) = recorder {
+                record::request(recorder, &hop);
+            }
             let mut response = self.ask(http, &hop).await?;
             let next = hop.redirected(&self.0.base, settings, response.status(), response.headers());
             if let Some(next) = next.filter(|_| redirects > 0) {
@@ -196,7 +202,11 @@ impl Client {
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
             let headers = response.headers().iter();
             let headers = headers.map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-            return Ok(Response { status: response.status().as_u16(), headers, body });
+            let response = Response { status: response.status().as_u16(), headers, body };
+            if let Some(recorder) = recorder {
+                record::response(recorder, &response);
+            }
+            return Ok(response);
         }
     }
 
@@ -293,45 +303,7 @@ impl Client {
         if let Some(http) = &*made {
             return Ok(http.clone());
         }
-        Ok(made.insert(self.make(hub)?).clone())
-    }
-
-    fn make(&self, hub: &Arc<Hub>) -> Result<reqwest::Client, Failure> {
-        let Config { socket, source, settings, tls, .. } = &self.0.config;
-        let options = &hub.options;
-        let seconds =
-            |value: u64| Some(Duration::from_secs(value.div_ceil(1000))).filter(|time| !time.is_zero());
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("headend/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured((*tls::client_config(tls)?).clone())
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .cookie_store(settings.cookies)
-            .connect_timeout(ms(settings.connect_timeout_ms.unwrap_or(options.connect_timeout_ms)))
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(settings.concurrency)
-            .tcp_keepalive(seconds(options.keepalive_idle_ms))
-            .tcp_keepalive_interval(seconds(options.keepalive_interval_ms))
-            .tcp_keepalive_retries(options.keepalive_count)
-            .tcp_user_timeout(seconds(options.user_timeout_ms))
-            .local_address(*source)
-            .dns_resolver(Names { hub: hub.clone(), port: self.endpoint().port });
-        if let Some(path) = socket {
-            builder = builder.unix_socket(path.clone());
-        }
-        let unusable = |error: reqwest::Error| error::unusable(&self.to_string(), &error);
-        match &settings.proxy {
-            Some(proxy) if proxy.environment => {}
-            None => builder = builder.no_proxy(),
-            Some(proxy) => {
-                let mut used = reqwest::Proxy::all(&proxy.uri).map_err(unusable)?;
-                if !proxy.username.is_empty() {
-                    used = used.basic_auth(&proxy.username, proxy.password.expose());
-                }
-                builder = builder.no_proxy().proxy(used);
-            }
-        }
-        builder.build().map_err(unusable)
+        Ok(made.insert(pool::make(self, hub)?).clone())
     }
 }
 
@@ -369,25 +341,5 @@ impl fmt::Debug for Client {
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.base.0.as_str())
-    }
-}
-
-// === impl Names ===
-
-/// Names are what they are for every other kind of connection.
-struct Names {
-    hub: Arc<Hub>,
-    port: u16,
-}
-
-impl reqwest::dns::Resolve for Names {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let (hub, port) = (self.hub.clone(), self.port);
-        Box::pin(async move {
-            let endpoint = Endpoint::new(name.as_str(), port);
-            let deadline = Instant::now() + ms(hub.options.dns_timeout_ms);
-            let found = tcp::resolve(&hub, &endpoint, deadline).await?;
-            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
     }
 }

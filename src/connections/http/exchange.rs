@@ -52,7 +52,7 @@ impl Link {
             Err(error) => return promise.keep(Err(error)),
         };
         tokio::spawn(async move {
-            let exchange = client.exchange(&shared.hub, request);
+            let exchange = client.exchange(&shared.hub, shared.recorder.as_deref(), request);
             if let Some(outcome) = cancel.run_until_cancelled(exchange).await {
                 shared.exchanged(&client);
                 promise.keep(outcome);

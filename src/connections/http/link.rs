@@ -98,7 +98,7 @@ async fn probe(hub: &Arc<Hub>, client: &Client) -> Result<Option<SocketAddr>, Fa
     let request = Request { method: method.into(), url: url.clone(), ..Request::default() };
     let what = format!("{method} {client}");
     let failure = |reason, sentence| Err(Failure::new(reason, sentence));
-    match client.exchange(hub, request).await {
+    match client.exchange(hub, None, request).await {
         Ok(response) => match (response.status, probe.expect.as_slice()) {
             (status @ (401 | 403 | 407), []) => {
                 Err(error::refused(&what, status, "asked to see whether it is there"))

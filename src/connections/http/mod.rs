@@ -11,7 +11,9 @@ mod digest;
 mod error;
 mod exchange;
 pub(super) mod link;
+mod pool;
 mod queue;
+mod record;
 mod request;
 mod settings;
 
