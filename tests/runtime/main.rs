@@ -1,5 +1,5 @@
 //! The runtime over a real store, real processes and real sockets. Drivers are those of `tests/fixtures`: one speaks the
-//! protocol by hand and knows no feature, one is made with the SDK.
+//! protocol by hand and knows no feature, two are made with the SDK.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,6 +11,7 @@ mod calls;
 mod changes;
 mod connection_settings;
 mod failures;
+mod http;
 mod links;
 mod live;
 mod load;

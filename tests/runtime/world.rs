@@ -49,7 +49,7 @@ impl World {
 
     pub(crate) async fn with(options: Options) -> World {
         let folder = tempfile::tempdir().unwrap();
-        for driver in ["probe", "logic", "line"] {
+        for driver in ["probe", "logic", "line", "service"] {
             for commit in [COMMIT_A, COMMIT_B] {
                 artifact(folder.path(), driver, commit);
             }
@@ -69,6 +69,7 @@ impl World {
         world.save(driver("driver-probe", "probe", Role::Device)).await;
         world.save(driver("driver-logic", "logic", Role::Logic)).await;
         world.save(driver("driver-line", "line", Role::Device)).await;
+        world.save(driver("driver-service", "service", Role::Service)).await;
         world
     }
 
@@ -267,12 +268,12 @@ fn artifact(folder: &Path, driver: &str, commit: &str) {
         let manifest = |driver: &str| {
             let kind = if driver == "logic" { "logic" } else { "device" };
             let output = match driver {
-                "line" => Command::new(program(driver)).arg("--manifest").output(),
+                "line" | "service" => Command::new(program(driver)).arg("--manifest").output(),
                 _ => Command::new(program(driver)).args(["--manifest", kind]).output(),
             };
             output.unwrap().stdout
         };
-        ["probe", "logic", "line"].map(|driver| (driver, manifest(driver))).into()
+        ["probe", "logic", "line", "service"].map(|driver| (driver, manifest(driver))).into()
     });
     let place = folder.join("repositories/artifacts").join(REPOSITORY).join(commit).join(driver);
     std::fs::create_dir_all(&place).unwrap();
@@ -284,8 +285,10 @@ fn artifact(folder: &Path, driver: &str, commit: &str) {
 fn program(driver: &str) -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
     static LINE: OnceLock<PathBuf> = OnceLock::new();
+    static SERVICE: OnceLock<PathBuf> = OnceLock::new();
     match driver {
         "line" => LINE.get_or_init(|| example("drivers-sdk", "line_driver")),
+        "service" => SERVICE.get_or_init(|| example("drivers-sdk", "service_driver")),
         _ => PROBE.get_or_init(|| example("drivers-sdk-protocol", "probe_driver")),
     }
 }
