@@ -79,7 +79,11 @@ pub(super) enum News {
     Doubtful,
     Failed(Failure),
     /// It does not take the credentials for this.
-    Refused(Url, Failure),
+    Refused {
+        url: Url,
+        at: Instant,
+        failure: Failure,
+    },
 }
 
 // === impl Client ===
@@ -122,7 +126,7 @@ impl Client {
         match *self.0.news.borrow() {
             News::None => None,
             News::Answered(_) => Some(true),
-            News::Doubtful | News::Failed(_) | News::Refused(..) => Some(false),
+            News::Doubtful | News::Failed(_) | News::Refused { .. } => Some(false),
         }
     }
 
@@ -231,7 +235,7 @@ impl Client {
             };
             if !credentials.challenged(response.headers(), round) {
                 let failure = error::refused(&hop.shown(), response.status().as_u16(), refused);
-                news.send_replace(News::Refused(hop.url.clone(), failure));
+                news.send_replace(News::Refused { url: hop.url.clone(), at: Instant::now(), failure });
                 return Ok(response);
             }
             drain(&mut response).await;

@@ -29,7 +29,7 @@ use tokio::{
     io::ReadBuf,
     net::UnixStream,
     sync::watch,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 /// An exchange that succeeded this short a while ago is as good as a probe.
@@ -67,7 +67,7 @@ async fn vigil(hub: Arc<Hub>, client: Client, mut news: watch::Receiver<News>) -
             async { if interval.is_zero() { std::future::pending().await } else { sleep_until(due).await } };
         let probed = tokio::select! {
             changed = news.changed() => match (changed, news.borrow_and_update().clone()) {
-                (Ok(()), News::Failed(failure) | News::Refused(_, failure)) => return failure,
+                (Ok(()), News::Failed(failure) | News::Refused { failure, .. }) => return failure,
                 (Ok(()), News::Doubtful) => true,
                 _ => false,
             },
@@ -86,8 +86,8 @@ async fn probe(hub: &Arc<Hub>, client: &Client) -> Result<Option<SocketAddr>, Fa
     let probe = &config.settings.probe;
     let last = client.news().borrow().clone();
     let (method, url) = match (last, &probe.path) {
-        (News::Refused(url, _), _) => {
-            sleep(REFUSED_PAUSE).await;
+        (News::Refused { url, at, .. }, _) => {
+            sleep_until(at + REFUSED_PAUSE).await;
             ("HEAD", url.as_str().to_owned())
         }
         (_, Some(path)) => (probe.method.as_str(), path.clone()),

@@ -287,3 +287,27 @@ async fn the_driver_may_not_break_the_message() {
     let request = Request { body: Bytes::new(), ..post("/", "") };
     ask(&link, request).await.expect("answered");
 }
+
+/// Run by the test after it, in an environment with a proxy that does not exist.
+#[tokio::test]
+#[ignore = "needs an environment"]
+async fn in_an_environment_with_a_proxy() {
+    let (_server, link) = to(json!({}), |_| ok("direct")).await;
+    assert_eq!(ask(&link, get("/")).await.expect("answered").body, "direct");
+    let (_server, link) = to(json!({"proxy": {"environment": true}}), |_| ok("direct")).await;
+    let error = ask(&link, get("/")).await.expect_err("there is no such proxy");
+    assert!(matches!(error, Error::Failed(_)), "{error}");
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_used_only_if_asked_for() {
+    let name = "connections::tests::http::exchanges::in_an_environment_with_a_proxy";
+    let mut test = std::process::Command::new(std::env::current_exe().expect("this program"));
+    test.args(["--exact", name, "--ignored"])
+        .env("http_proxy", "http://127.0.0.1:1")
+        .env_remove("no_proxy")
+        .env_remove("NO_PROXY");
+    let output = test.output().expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
