@@ -112,24 +112,6 @@ fn an_older_daemon_is_asked_to_disconnect() {
 }
 
 #[test]
-fn whoever_waits_for_a_failed_login_on_a_makebreak_link_is_told() {
-    run(async {
-        let mut daemon = Daemon::of::<Lamp>().await;
-        let start = json!({
-            "id": "mod-1", "name": "Lamp", "settings": {}, "makebreak": true, "link": {"connection": 1}
-        });
-        daemon.start_with(1, start).await;
-        let call = daemon.begin(1, "power", json!([true])).await;
-        daemon.received(1, "HELLO 7\n").await;
-        let (_, _, correlation) = daemon.transmitted(1).await;
-        daemon.send(Kind::Done, 1, correlation, "").await;
-        daemon.received(1, "NO\n").await;
-        daemon.expect_kind(Kind::LoginFailed).await;
-        assert_eq!(daemon.result(call).await.unwrap_err().message, "the device answered NO");
-    });
-}
-
-#[test]
 fn a_connection_that_is_lost_during_the_login_fails_whoever_waits() {
     run(async {
         let mut daemon = start(Some(1)).await;
@@ -143,21 +125,126 @@ fn a_connection_that_is_lost_during_the_login_fails_whoever_waits() {
     });
 }
 
+// === Make-break ===
+
+/// A module whose device can be reached, and is not connected.
+async fn idle() -> Daemon {
+    let mut daemon = Daemon::of::<Switch>().await;
+    let start =
+        json!({"id": "mod-1", "name": "Lamp", "settings": {}, "makebreak": true, "link": {"connection": 1}});
+    assert_eq!(daemon.start_with(1, start).await.kind(), Some(Kind::Done));
+    daemon
+}
+
+#[derive(Default)]
+struct Switch;
+
+#[driver(name = "Switch", module = "Switch", tcp = 5000, framing = lines("\n"), timeout_ms = 1000)]
+impl Switch {
+    #[login]
+    async fn sign_in(&self, cx: &Cx<Self>) -> Result {
+        let number = cx.expect(prefix("HELLO ")).await?;
+        cx.send(format!("SIGN {number}")).reply(exact("WELCOME").unless(exact("NO"))).await
+    }
+
+    #[received]
+    fn line(&self, cx: &Cx<Self>, line: &str) {
+        cx.info(format!("heard {line}"));
+    }
+
+    #[function]
+    async fn power(&self, cx: &Cx<Self>, on: bool) -> Result {
+        cx.send(format!("POWER {on}")).reply(exact("OK")).await
+    }
+}
+
+impl Daemon {
+    /// The bytes that the driver wants sent next, which are.
+    async fn takes(&mut self, bytes: &str) {
+        let (_, sent, correlation) = self.transmitted(1).await;
+        assert_eq!(sent, bytes);
+        self.send(Kind::Done, 1, correlation, "").await;
+    }
+
+    async fn signs_in(&mut self, number: u32) {
+        self.takes("").await;
+        self.received(1, &format!("HELLO {number}\n")).await;
+        self.takes(&format!("SIGN {number}\n")).await;
+        self.received(1, "WELCOME\n").await;
+    }
+
+    async fn ends(&mut self) {
+        let ended = json!({"reason": "closed", "detail": "the connection ended"}).to_string();
+        self.send(Kind::ConnectionEnded, 1, 0, ended).await;
+    }
+}
+
 #[test]
-fn a_makebreak_link_is_sent_to_although_its_login_was_cut_off() {
+fn each_makebreak_connection_is_logged_in_to_before_the_command_that_it_is_made_for() {
     run(async {
-        let mut daemon = Daemon::of::<Lamp>().await;
-        let start = json!({
-            "id": "mod-1", "name": "Lamp", "settings": {}, "makebreak": true, "link": {"connection": 1}
-        });
-        daemon.start_with(1, start).await;
+        let mut daemon = idle().await;
+        daemon.wait(secs(60)).await;
+        for number in [7, 8] {
+            let first = daemon.begin(1, "power", json!([true])).await;
+            let second = daemon.begin(1, "power", json!([false])).await;
+            daemon.signs_in(number).await;
+            for (call, power) in [(first, "POWER true\n"), (second, "POWER false\n")] {
+                daemon.takes(power).await;
+                daemon.received(1, "OK\n").await;
+                daemon.result(call).await.unwrap();
+            }
+            // What it says last is heard although it closes in that moment, and is not taken for a greeting.
+            let ended = br#"{"reason":"closed","detail":"the connection ended"}"#;
+            let last = format!("HELLO ghost {number}\n");
+            let frames: [(Kind, u32, u32, &[u8]); 2] =
+                [(Kind::Received, 1, 5, last.as_bytes()), (Kind::ConnectionEnded, 1, 0, ended)];
+            daemon.send_all(&frames).await;
+            daemon.expect(Kind::Done, 5).await;
+            daemon.wait(millis(10)).await;
+            assert!(daemon.logged(&format!("heard HELLO ghost {number}")), "{:?}", daemon.logs);
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_for_a_login_on_a_makebreak_link_is_told_that_it_failed() {
+    run(async {
+        let mut daemon = idle().await;
+        // Not reachable.
         let call = daemon.begin(1, "power", json!([true])).await;
+        let (_, _, correlation) = daemon.transmitted(1).await;
         daemon.link_down(1, "refused", "connection refused").await;
-        let (_, bytes, correlation) = daemon.transmitted(1).await;
-        assert_eq!(bytes, "POWER true\n");
-        daemon.send(Kind::Done, 1, correlation, "").await;
+        daemon.send(Kind::Failed, 1, correlation, r#"{"code":"offline","message":"refused"}"#).await;
+        assert_eq!(daemon.result(call).await.unwrap_err().message, "refused");
+
+        // Not let in; what came before the login was over is forgotten.
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.takes("").await;
+        daemon.received(1, "HELLO 7\n").await;
+        daemon.takes("SIGN 7\n").await;
+        daemon.received(1, "HELLO 8\nNO\n").await;
+        daemon.expect_kind(Kind::LoginFailed).await;
+        assert_eq!(daemon.result(call).await.unwrap_err().message, "the device answered NO");
+        daemon.ends().await;
+
+        // Closed in the very moment in which it let the module in.
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.takes("").await;
+        daemon.received(1, "HELLO 9\n").await;
+        daemon.takes("SIGN 9\n").await;
+        let ended = br#"{"reason":"closed","detail":"the connection ended"}"#;
+        daemon
+            .send_all(&[(Kind::Received, 1, 0, b"WELCOME\n"), (Kind::ConnectionEnded, 1, 0, ended)])
+            .await;
+        let failure = daemon.result(call).await.unwrap_err();
+        assert_eq!(failure.message, "Lamp: the connection ended during the login");
+
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.signs_in(10).await;
+        daemon.takes("POWER true\n").await;
         daemon.received(1, "OK\n").await;
         daemon.result(call).await.unwrap();
+        assert!(!daemon.logged("heard"), "{:?}", daemon.logs);
     });
 }
 

@@ -22,12 +22,15 @@ pub(crate) enum Arrived {
     Frame(Frame),
     /// The daemon wants to know, by this correlation, when everything before has been taken.
     Acknowledge(u32),
+    /// A make-break connection that had been logged in to ended: what is before is for `received`, and for no command.
+    End,
 }
 
 #[derive(Default)]
 pub(crate) struct Inbox {
     arrived: RefCell<VecDeque<Arrived>>,
     size: Cell<usize>,
+    ends: Cell<usize>,
 }
 
 impl Inbox {
@@ -47,14 +50,45 @@ impl Inbox {
     pub(crate) fn pop(&self) -> Option<Arrived> {
         let arrived = self.arrived.borrow_mut().pop_front()?;
         self.size.set(self.size.get() - size(&arrived));
+        if matches!(arrived, Arrived::End) {
+            self.ends.set(self.ends.get() - 1);
+        }
         Some(arrived)
+    }
+
+    /// The connection that had been logged in to is over.
+    pub(crate) fn end(&self) {
+        if !self.is_empty() {
+            self.ends.set(self.ends.get() + 1);
+            self.push(Arrived::End);
+        }
+    }
+
+    /// Whether something is here that was said before the last [`end`](Self::end).
+    pub(crate) fn has_past(&self) -> bool {
+        self.ends.get() > 0
+    }
+
+    /// Drops what was said since the last [`end`](Self::end); the correlations that are to be answered.
+    pub(crate) fn forget(&self) -> Vec<u32> {
+        let past = self.past();
+        let present = self.arrived.borrow_mut().split_off(past);
+        self.size.set(self.size.get() - present.iter().map(size).sum::<usize>());
+        present.iter().filter_map(correlation).collect()
+    }
+
+    /// How many in front were said before the last [`end`](Self::end).
+    fn past(&self) -> usize {
+        let arrived = self.arrived.borrow();
+        let end = self.has_past().then(|| arrived.iter().rposition(|arrived| matches!(arrived, Arrived::End)));
+        end.flatten().map_or(0, |at| at + 1)
     }
 
     /// Empties it; the correlations that are to be answered.
     pub(crate) fn clear(&self) -> Vec<u32> {
         self.size.set(0);
-        let arrived = self.arrived.take().into_iter();
-        arrived.filter_map(|arrived| correlation(&arrived)).collect()
+        self.ends.set(0);
+        self.arrived.take().iter().filter_map(correlation).collect()
     }
 
     /// A command begins to wait for its reply: the correlations that are to be answered so that it can come.
@@ -64,18 +98,18 @@ impl Inbox {
         }
         let mut arrived = self.arrived.borrow_mut();
         let found = arrived.iter().filter_map(correlation).collect();
-        arrived.retain(|arrived| matches!(arrived, Arrived::Frame(_)));
+        arrived.retain(|arrived| correlation(arrived).is_none());
         found
     }
 
-    /// Offers everything to a command; what it takes leaves.
+    /// Offers what this connection said to a command; what it takes leaves.
     pub(crate) fn offer_to(&self, command: &dyn Queued) {
+        let mut at = self.past();
         let mut arrived = self.arrived.borrow_mut();
-        let mut at = 0;
         while let Some(next) = arrived.get(at) {
             let matched = match next {
                 Arrived::Frame(frame) => command.offer(frame),
-                Arrived::Acknowledge(_) => Match::No,
+                Arrived::Acknowledge(_) | Arrived::End => Match::No,
             };
             if matches!(matched, Match::No) {
                 at += 1;
@@ -93,13 +127,13 @@ impl Inbox {
 fn size(arrived: &Arrived) -> usize {
     match arrived {
         Arrived::Frame(frame) => frame.len() + FRAME,
-        Arrived::Acknowledge(_) => 0,
+        Arrived::Acknowledge(_) | Arrived::End => 0,
     }
 }
 
 fn correlation(arrived: &Arrived) -> Option<u32> {
     match arrived {
-        Arrived::Frame(_) => None,
+        Arrived::Frame(_) | Arrived::End => None,
         Arrived::Acknowledge(correlation) => Some(*correlation),
     }
 }

@@ -4,7 +4,8 @@
 //! - `connected`, `disconnected`, `settings_changed` and `system_changed` run one after the other, in order. `connected` is
 //!   dropped when its connection goes.
 //! - `login` runs before `connected`. Until it is done the queue is closed to all commands but its own, and nothing goes
-//!   to `received`. If it fails the connection is dropped.
+//!   to `received`. If it fails the connection is dropped. On a make-break link, which connects for a command, it runs on
+//!   each connection before that command.
 //! - `received` runs for one frame after the other, in order.
 //! - Neither begins before `started` is done.
 
@@ -106,6 +107,10 @@ impl<D: Driver> Instance<D> {
             Ok(()) => {
                 self.core.phase.set(Phase::Running);
                 self.core.done(correlation);
+                if self.core.logs_in_to_each() {
+                    self.core.queue.require_login();
+                    self.spawn(Scope::Module, self.clone().log_in_to_each());
+                }
                 self.handle_events();
                 self.handle_received();
             }
@@ -241,6 +246,9 @@ impl<D: Driver> Instance<D> {
             return self.core.end(correlation);
         }
         self.core.phase.set(Phase::Stopping);
+        if self.core.logs_in_to_each() {
+            self.spawn(Scope::Module, self.clone().log_in_to_each());
+        }
         let this = self.clone();
         tokio::task::spawn_local(async move {
             let stopped = tokio::time::timeout(STOP_LIMIT, this.driver.stopped(&this.cx));
@@ -303,17 +311,11 @@ impl<D: Driver> Instance<D> {
     async fn connected(self: &Rc<Self>, connection: u64) -> (&'static str, Result) {
         let core = &self.core;
         core.tasks.abort_connection();
-        if D::DECLARATION.handlers.login {
-            let mut login = std::pin::pin!(self.driver.login(&self.cx));
-            let poll = |context: &mut Context<'_>| core.queue.within_login(|| login.as_mut().poll(context));
-            match self.while_connected(connection, poll).await {
+        if D::DECLARATION.handlers.login && !core.link.makebreak {
+            let mut login = std::pin::pin!(self.log_in());
+            match self.while_connected(connection, |context| login.as_mut().poll(context)).await {
                 None => return ("login", Ok(())),
                 Some(Err(error)) => {
-                    if core.link.makebreak {
-                        // The connection ends without a word, and nobody else would tell those who wait.
-                        core.queue.fail_all(&error);
-                        core.queue.open();
-                    }
                     core.login_failed(error.message());
                     return ("login", Err(error));
                 }
@@ -326,6 +328,42 @@ impl<D: Driver> Instance<D> {
         let mut connected = std::pin::pin!(self.driver.connected(&self.cx));
         let result = self.while_connected(connection, |context| connected.as_mut().poll(context)).await;
         ("connected", result.unwrap_or(Ok(())))
+    }
+
+    /// Runs `login`, whose commands alone get their turn.
+    async fn log_in(&self) -> Result {
+        let mut login = std::pin::pin!(self.driver.login(&self.cx));
+        poll_fn(|context| self.core.queue.within_login(|| login.as_mut().poll(context))).await
+    }
+
+    /// Make-break: runs `login` on each connection, when there is a command for it.
+    async fn log_in_to_each(self: Rc<Self>) {
+        let core = &self.core;
+        loop {
+            poll_fn(|context| core.queue.poll_login(context)).await;
+            let result = async {
+                core.connect().await?;
+                let ended = core.queue.ended();
+                self.log_in().await?;
+                if core.queue.ended() != ended {
+                    let name = &core.name;
+                    return Err(Error::offline(format!("{name}: the connection ended during the login")));
+                }
+                Ok(())
+            };
+            match result.await {
+                Ok(()) => core.queue.logged_in(),
+                Err(error) => {
+                    core.queue.fail_all(&error);
+                    core.queue.open();
+                    if !error.is_offline() {
+                        core.login_failed(error.message());
+                    }
+                    self.failed("login", &error);
+                }
+            }
+            self.handle_received();
+        }
     }
 
     /// Runs a handler as long as its connection lives, `None` if that ended first; what it schedules ends with the
@@ -345,19 +383,26 @@ impl<D: Driver> Instance<D> {
         .await
     }
 
+    /// Whether something is there for `received`: before the login is done nothing is, but for what an earlier
+    /// connection said.
+    fn has_received(&self) -> bool {
+        let core = &self.core;
+        let login = core.queue.is_closed() || core.queue.is_login_due();
+        if login { core.inbox.has_past() } else { !core.inbox.is_empty() }
+    }
+
     fn handle_received(self: &Rc<Self>) {
-        if self.core.phase.get() != Phase::Running
-            || self.receiving.get()
-            || self.core.queue.is_closed()
-            || self.core.inbox.is_empty()
-        {
+        if self.core.phase.get() != Phase::Running || self.receiving.get() || !self.has_received() {
             return;
         }
         self.receiving.set(true);
         let this = self.clone();
         self.spawn(Scope::Module, async move {
-            while let Some(arrived) = this.core.inbox.pop() {
+            while this.has_received()
+                && let Some(arrived) = this.core.inbox.pop()
+            {
                 match arrived {
+                    Arrived::End => {}
                     Arrived::Acknowledge(correlation) => this.core.done(correlation),
                     Arrived::Frame(frame) if D::DECLARATION.handlers.received => {
                         if let Err(error) = this.driver.received(&this.cx, &frame).await {

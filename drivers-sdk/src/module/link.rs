@@ -71,7 +71,7 @@ impl Core {
         self.link.reset(up.connection, None);
         self.link.messages.set(up.messages);
         self.link.turns.set(up.turns);
-        if self.declaration.handlers.login {
+        if self.declaration.handlers.login && !self.link.makebreak {
             self.queue.close();
             // What the last connection said must not be taken for this one's greeting.
             self.empty_inbox();
@@ -82,6 +82,7 @@ impl Core {
     /// The connection is gone: commands in flight fail at once. False if there was none.
     pub(crate) fn link_down(&self, why: LinkDown) -> bool {
         let was_up = self.link.reset(0, Some(why)) != 0;
+        self.require_login();
         self.queue.link_down(&self.offline(), self.link.makebreak);
         was_up
     }
@@ -90,8 +91,28 @@ impl Core {
     pub(crate) fn connection_ended(&self, why: &LinkDown) {
         self.link.handshake.set(false);
         self.link.framer.borrow_mut().reset();
+        self.require_login();
         let error = Error::offline(format!("{}: {}", self.name, why.detail));
         self.queue.connection_ended(&error, |transmit| !self.channel.waits(transmit));
+    }
+
+    /// Whether each connection has to be logged in to before the command that it is made for.
+    pub(crate) fn logs_in_to_each(&self) -> bool {
+        self.declaration.handlers.login && self.link.makebreak
+    }
+
+    /// Make-break: the next connection has to be logged in to, if this driver does that.
+    fn require_login(&self) {
+        if !self.logs_in_to_each() {
+            return;
+        }
+        if self.queue.require_login() {
+            return self.inbox.end();
+        }
+        // What a connection said before its login must not be taken for the greeting of the next one.
+        for correlation in self.inbox.forget() {
+            self.done(correlation);
+        }
     }
 
     /// The error of a command that cannot reach the device.
@@ -158,6 +179,18 @@ impl Core {
         } else {
             self.channel.send(kind, self.handle, 0, write)?;
             Ok(None)
+        }
+    }
+
+    /// Make-break: done when there is a connection. Sending nothing makes one; where that would be a message, whatever
+    /// is sent first does.
+    pub(crate) async fn connect(&self) -> Result {
+        if self.link.messages.get() {
+            return Ok(());
+        }
+        match self.transmit(&[], Form::Bytes, true)? {
+            Some(connected) => connected.await.map(drop),
+            None => Ok(()),
         }
     }
 

@@ -79,7 +79,7 @@ impl Core {
         declaration: &'static Declaration,
         channel: Rc<Channel>,
     ) -> Core {
-        let makebreak = start.makebreak || declaration.makebreak;
+        let makebreak = start.makebreak;
         Core {
             handle,
             id: start.id.as_str().into(),

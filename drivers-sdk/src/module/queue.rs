@@ -17,6 +17,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
@@ -38,6 +39,11 @@ pub(crate) struct Queue {
     closed: Cell<bool>,
     /// The code that runs now is the login.
     login: Cell<bool>,
+    /// Make-break: the next connection has to be logged in to, as soon as there is a command for it.
+    login_due: Cell<bool>,
+    /// Counts the connections that ended.
+    ended: Cell<u64>,
+    login_waker: RefCell<Option<Waker>>,
 }
 
 impl Queue {
@@ -72,10 +78,18 @@ impl Queue {
         }
         let mut current = self.current.borrow_mut();
         let mut waiting = self.waiting.borrow_mut();
-        if current.is_none()
-            && let Some(at) = waiting.iter().position(|next| next.ticket().login || !self.closed.get())
-            && let Some(next) = waiting.remove(at)
-        {
+        if current.is_some() {
+            return;
+        }
+        let next = waiting.iter().position(|next| next.ticket().login || !self.closed.get());
+        if self.login_due.get() && next.and_then(|at| waiting.get(at)).is_some_and(|next| !next.ticket().login) {
+            self.closed.set(true);
+            if let Some(login) = self.login_waker.take() {
+                login.wake();
+            }
+            return;
+        }
+        if let Some(next) = next.and_then(|at| waiting.remove(at)) {
             next.ticket().begin_turn();
             *current = Some(next);
         }
@@ -104,6 +118,38 @@ impl Queue {
     pub(crate) fn open(&self) {
         self.closed.set(false);
         self.advance();
+    }
+
+    /// Make-break: there is no connection that is logged in to, and the next command waits for that. False if there was
+    /// none before.
+    pub(crate) fn require_login(&self) -> bool {
+        self.ended.set(self.ended.get() + 1);
+        !self.login_due.replace(true)
+    }
+
+    /// Whether the next command waits for a login that has not begun.
+    pub(crate) fn is_login_due(&self) -> bool {
+        self.login_due.get()
+    }
+
+    /// How many connections have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.get()
+    }
+
+    /// Waits until a command waits for the login.
+    pub(crate) fn poll_login(&self, context: &Context<'_>) -> Poll<()> {
+        if self.login_due.get() && self.closed.get() {
+            return Poll::Ready(());
+        }
+        self.login_waker.replace(Some(context.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Make-break: commands go out until the connection ends.
+    pub(crate) fn logged_in(&self) {
+        self.login_due.set(false);
+        self.open();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
