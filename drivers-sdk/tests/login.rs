@@ -233,9 +233,7 @@ fn whoever_waits_for_a_login_on_a_makebreak_link_is_told_that_it_failed() {
         daemon.received(1, "HELLO 9\n").await;
         daemon.takes("SIGN 9\n").await;
         let ended = br#"{"reason":"closed","detail":"the connection ended"}"#;
-        daemon
-            .send_all(&[(Kind::Received, 1, 0, b"WELCOME\n"), (Kind::ConnectionEnded, 1, 0, ended)])
-            .await;
+        daemon.send_all(&[(Kind::Received, 1, 0, b"WELCOME\n"), (Kind::ConnectionEnded, 1, 0, ended)]).await;
         let failure = daemon.result(call).await.unwrap_err();
         assert_eq!(failure.message, "Lamp: the connection ended during the login");
 

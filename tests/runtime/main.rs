@@ -15,5 +15,6 @@ mod http;
 mod links;
 mod live;
 mod load;
+mod messages;
 mod peer;
 mod world;

@@ -80,7 +80,8 @@ impl Inbox {
     /// How many in front were said before the last [`end`](Self::end).
     fn past(&self) -> usize {
         let arrived = self.arrived.borrow();
-        let end = self.has_past().then(|| arrived.iter().rposition(|arrived| matches!(arrived, Arrived::End)));
+        let end =
+            self.has_past().then(|| arrived.iter().rposition(|arrived| matches!(arrived, Arrived::End)));
         end.flatten().map_or(0, |at| at + 1)
     }
 

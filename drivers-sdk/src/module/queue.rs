@@ -82,7 +82,9 @@ impl Queue {
             return;
         }
         let next = waiting.iter().position(|next| next.ticket().login || !self.closed.get());
-        if self.login_due.get() && next.and_then(|at| waiting.get(at)).is_some_and(|next| !next.ticket().login) {
+        if self.login_due.get()
+            && next.and_then(|at| waiting.get(at)).is_some_and(|next| !next.ticket().login)
+        {
             self.closed.set(true);
             if let Some(login) = self.login_waker.take() {
                 login.wake();

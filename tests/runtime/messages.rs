@@ -1,0 +1,95 @@
+//! Links that have messages keep their boundaries on the whole way between device and driver process.
+
+use headend::model::Module;
+use headend::runtime::{Options, view::State};
+use rustix::process::{Pid, Signal};
+use serde_json::json;
+use tokio::net::UdpSocket;
+
+use crate::world::{World, device, line, options};
+
+/// A device that speaks UDP.
+struct Device(UdpSocket);
+
+impl Device {
+    async fn new() -> Device {
+        Device(UdpSocket::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    /// The next datagram; from now on the device says everything to whoever sent it.
+    async fn hear(&self) -> Vec<u8> {
+        let mut chunk = vec![0; 65_536];
+        let (length, from) = self.0.recv_from(&mut chunk).await.unwrap();
+        self.0.connect(from).await.unwrap();
+        chunk.truncate(length);
+        chunk
+    }
+
+    async fn say(&self, messages: &[&str]) {
+        for message in messages {
+            assert_eq!(self.0.send(message.as_bytes()).await.unwrap(), message.len());
+        }
+    }
+}
+
+fn udp(module: Module) -> Module {
+    Module { udp: true, ..module }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_datagram_is_one_frame_and_each_command_one_datagram() {
+    let world = World::new().await;
+    let sensor = Device::new().await;
+    world.save(udp(line("mod-1", sensor.port()))).await;
+    world.connected("mod-1").await;
+    for text in ["one", ""] {
+        world.exec("mod-1", "say", &json!([text]).to_string()).await.unwrap();
+        assert_eq!(sensor.hear().await, text.as_bytes());
+    }
+    let large = vec![7; 9000];
+    world.exec("mod-1", "tell", &json!([large]).to_string()).await.unwrap();
+    assert_eq!(sensor.hear().await, large);
+
+    sensor.say(&["a", "", "bc", "d"]).await;
+    let heard = json!([["bytes", "a"], ["bytes", ""], ["bytes", "bc"], ["bytes", "d"]]);
+    world.status("mod-1", "heard", &heard.to_string()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_that_come_while_no_process_holds_the_module_are_neither_merged_nor_cut() {
+    // Long enough for them to come in between.
+    let world = World::with(Options { restart_ms: 1_500, ..options() }).await;
+    let sensor = Device::new().await;
+    world.save(udp(line("mod-1", sensor.port()))).await;
+    world.connected("mod-1").await;
+    world.exec("mod-1", "say", r#"["here"]"#).await.unwrap();
+    sensor.hear().await;
+
+    let pid = world.running("mod-1").await.process.unwrap();
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    world.module("mod-1", "without a process", |view| view.state != State::Running).await;
+    sensor.say(&["one", "", "two", "three"]).await;
+    world.running("mod-1").await;
+    let heard = json!([["bytes", "one"], ["bytes", ""], ["bytes", "two"], ["bytes", "three"]]);
+    world.status("mod-1", "heard", &heard.to_string()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_knows_no_features_has_messages_too() {
+    let world = World::new().await;
+    let sensor = Device::new().await;
+    world.save(udp(device("mod-1", sensor.port()))).await;
+    world.connected("mod-1").await;
+    let answers = async {
+        assert_eq!(sensor.hear().await, b"hello\n");
+        sensor.say(&["hel", "lo\n"]).await;
+    };
+    let echo = world.exec("mod-1", "echo", r#"["hello"]"#);
+    let (echo, ()) = futures_util::future::join(echo, answers).await;
+    assert_eq!(echo, Ok(json!("hello")), "it joins the frames as it would those of a stream");
+}
