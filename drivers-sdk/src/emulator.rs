@@ -37,6 +37,10 @@
 //! }
 //! ```
 
+mod http;
+
+pub use http::{HttpRequest, HttpServer};
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;

@@ -208,7 +208,7 @@ pub mod prelude {
     pub use std::cell::{Cell, RefCell};
     pub use std::time::Duration;
 
-    pub use crate::emulator::{Device, DeviceStream, DeviceWriter};
+    pub use crate::emulator::{Device, DeviceStream, DeviceWriter, HttpServer};
     pub use crate::framing::{fixed, length_prefixed, lines};
     pub use crate::matcher::{
         Matcher, any, exact, lines_until, matching, parse, parse_bytes, prefix, suffix,

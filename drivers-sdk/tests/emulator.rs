@@ -83,3 +83,48 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     let error = create::<Lamp>(r#"{"password": []}"#).err().unwrap();
     assert_eq!(error.message(), "setting `password`: invalid type, expected a string");
 }
+
+/// A service on a listening socket, spoken to byte by byte.
+#[derive(Default)]
+struct Echo;
+
+impl Device for Echo {
+    type Settings = ();
+
+    fn create(_: ()) -> Result<Self> {
+        Ok(Echo)
+    }
+
+    async fn session(&self, stream: DeviceStream) -> Result {
+        let mut http = HttpServer::new(stream);
+        while let Some(request) = http.next().await? {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            let said = (request.method.clone(), request.path.clone(), request.query.clone(), body);
+            http.answer(if request.header("x-key") == Some("k") { 200 } else { 403 }, &said).await?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_service_reads_requests_however_they_come() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    runtime.block_on(async {
+        let (mut client, server) = tokio::io::duplex(1024);
+        tokio::task::spawn_local(async move { Echo.session(DeviceStream::new(server)).await });
+        let both =
+            "POST /a?b=c%20d&e HTTP/1.1\r\nX-Key: k\r\nContent-Length: 5\r\n\r\nhelloGET /z HTTP/1.1\r\n\r\n";
+        for byte in both.bytes() {
+            client.write_all(&[byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        client.shutdown().await.unwrap();
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut client, &mut answer).await.unwrap();
+        let (first, second) = answer.split_at(answer.rfind("HTTP/1.1").unwrap());
+        assert!(first.starts_with("HTTP/1.1 200"), "{first}");
+        assert!(first.ends_with(r#"["POST","/a",[["b","c d"],["e",""]],"hello"]"#), "{first}");
+        assert!(second.starts_with("HTTP/1.1 403") && second.ends_with(r#"["GET","/z",[],""]"#), "{second}");
+    });
+}

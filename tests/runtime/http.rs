@@ -183,3 +183,15 @@ async fn settings_that_cannot_be_used_say_so() {
     let detail = blocked.detail.unwrap();
     assert!(detail.contains("connection.http.auth") && detail.contains("kerberos"), "{detail}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emulated_service_needs_no_address() {
+    let world = World::new().await;
+    let uri = "https://lamps.example/api".to_owned();
+    world.save(Module { emulated: true, ..service("mod-1", uri) }).await;
+    world.connected("mod-1").await;
+    let lamp = json!({ "name": "Model", "level": 7 });
+    assert_eq!(world.exec("mod-1", "dim", "[7]").await.unwrap(), lamp);
+    assert_eq!(world.exec("mod-1", "refresh", "[]").await.unwrap(), lamp);
+    assert_eq!(world.exec("mod-1", "ask", r#"["/nothing"]"#).await.unwrap()[0], json!(404));
+}
