@@ -243,10 +243,12 @@ impl Stream {
 impl Drop for Stream {
     /// The simulated kernel resets what was not shut down; a real one sends a FIN.
     fn drop(&mut self) {
-        if self.rude {
-            return drop(self.on());
+        let rude = self.rude;
+        let stream = self.on();
+        if rude {
+            return;
         }
-        let _ = self.on().poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        let _ = stream.poll_shutdown(&mut Context::from_waker(Waker::noop()));
         if let (Some(network), Some(stream)) = (current(), self.stream.take()) {
             network.0.state.lock().closing.push((self.host, stream));
         }
