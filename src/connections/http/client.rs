@@ -134,6 +134,10 @@ impl Client {
         &self.0.config
     }
 
+    pub(super) fn base(&self) -> &Base {
+        &self.0.base
+    }
+
     pub(super) fn news(&self) -> &watch::Sender<News> {
         &self.0.news
     }

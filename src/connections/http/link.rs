@@ -32,7 +32,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-/// An exchange that succeeded this short a while ago is as good as a probe.
+/// What an exchange said this short a while ago is as good as a probe.
 const FRESH: Duration = Duration::from_secs(1);
 /// Between two tries with credentials that were refused.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
@@ -86,6 +86,7 @@ async fn probe(hub: &Arc<Hub>, client: &Client) -> Result<Option<SocketAddr>, Fa
     let probe = &config.settings.probe;
     let last = client.news().borrow().clone();
     let (method, url) = match (last, &probe.path) {
+        (News::Refused { at, failure, .. }, _) if at.elapsed() < FRESH => return Err(failure),
         (News::Refused { url, at, .. }, _) => {
             sleep_until(at + REFUSED_PAUSE).await;
             ("HEAD", url.as_str().to_owned())

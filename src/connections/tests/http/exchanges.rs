@@ -211,6 +211,11 @@ async fn cookies_are_kept_by_the_module_and_sent_back() {
     let (_server, link) = to(json!({}), handler).await;
     ask(&link, post("/login", "x")).await.expect("answered");
     assert_eq!(ask(&link, get("/")).await.expect("answered").body, "session=abc");
+    // Cookies do not tell ports apart, origins do.
+    let neighbour = Server::start(handler).await;
+    let (_server, link) = to(json!({"origins": [neighbour.base()]}), handler).await;
+    ask(&link, post("/login", "x")).await.expect("answered");
+    assert_eq!(ask(&link, get(&neighbour.base())).await.expect("answered").body, "none");
     let (_server, link) = to(json!({"cookies": false}), handler).await;
     ask(&link, post("/login", "x")).await.expect("answered");
     assert_eq!(ask(&link, get("/")).await.expect("answered").body, "none");

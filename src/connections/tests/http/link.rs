@@ -191,6 +191,19 @@ async fn make_break_asks_only_when_there_is_something_to_ask() {
 }
 
 #[tokio::test]
+async fn make_break_tells_of_refused_credentials_at_once() {
+    let server = Server::start(|_| respond(401, &[], "")).await;
+    let recorder = Recorder::new();
+    let settings = json!({"auth": {"kind": "bearer", "token": "hunter2"}});
+    let target =
+        Target::new(Address::Http(client(server.base(), settings))).make_break(Duration::from_secs(5));
+    let link = recorder.open(&Connections::new(quick()), target);
+    assert_eq!(ask(&link, get("/")).await.expect("an answer").status, 401);
+    assert_eq!(recorder.down().await.reason(), Some(Reason::Auth));
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn it_takes_no_bytes() {
     let server = Server::start(|_| ok("")).await;
     let (link, recorder) = open(&Connections::new(never_retry()), client(server.base(), json!({})));
