@@ -161,6 +161,10 @@ impl Inner {
 
     pub(super) fn flush(&mut self, cx: &mut Context<'_>, recorder: Option<&Recorder>) -> Flush {
         let Some(writer) = &self.writer else { return Flush::Clean };
+        // Writing again would only be told that it is closed, which says less than what is known.
+        if self.broken.is_some() {
+            return Flush::Clean;
+        }
         let Some(front) = self.outbox.front() else {
             if !self.unflushed {
                 return Flush::Clean;

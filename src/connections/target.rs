@@ -107,6 +107,14 @@ impl Address {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
+        match self {
+            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => Some(endpoint),
+            _ => None,
+        }
+    }
+
     /// The connection is shared with other links, which take turns on it.
     pub fn turns(&self) -> bool {
         match self {

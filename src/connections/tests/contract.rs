@@ -1,5 +1,7 @@
 //! What every kind of connection must pass.
 
+#[allow(clippy::wildcard_imports, reason = "tests of the contract that have a file of their own")]
+use super::proxied::*;
 use super::{
     super::{Connections, Error, Mode, Reason, State},
     harness::{DEADLINE, Receipts, Recorder, eventually, never_retry, pattern, quick},
@@ -38,9 +40,18 @@ contract!(Tcp as tcp, TcpMakeBreak as tcp_make_break, Unix as unix, UnixMakeBrea
     retarget,
     disconnect,
     two_hundred_flaps,
+    unroutable,
+    accept_then_close,
+    takes_nothing,
+    silent_for_a_while,
+    reset_in_mid_frame,
+    one_byte_at_a_time_both_ways,
+    garbage,
+    half_open,
+    name_that_comes_and_changes,
 });
 
-fn make_break(kind: &impl Kind) -> bool {
+pub(super) fn make_break(kind: &impl Kind) -> bool {
     matches!(kind.target().mode, Mode::MakeBreak { .. })
 }
 

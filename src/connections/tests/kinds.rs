@@ -37,6 +37,18 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// A reset needs nothing unread.
     const RESETS_AT_WILL: bool = true;
 
+    /// A fault proxy can stand between: it is reached by TCP or through a Unix socket.
+    const PROXIED: bool = true;
+
+    /// What it is called when connections are accepted and closed at once.
+    const CLOSED_AT_ONCE: &'static [Reason] = &[Reason::Closed];
+
+    /// What garbage instead of a handshake is called; none: there is no handshake, and it is received.
+    const GARBLED: &'static [Reason] = &[];
+
+    /// The system gives a peer up that takes nothing any more.
+    const USER_TIMEOUT: bool = true;
+
     /// Not listening yet.
     fn make() -> Self;
     fn target(&self) -> Target;
@@ -93,6 +105,7 @@ impl Kind for Unix {
     // Linux tells a Unix socket of a reset once, and not at all if that falls into a write of which some bytes still went.
     const RESET: &'static [Reason] = &[Reason::Reset, Reason::Closed];
     const RESETS_AT_WILL: bool = false;
+    const USER_TIMEOUT: bool = false;
 
     fn make() -> Self {
         Self { directory: tempfile::tempdir().expect("directory"), listener: None }
@@ -123,6 +136,10 @@ macro_rules! make_break {
         impl Kind for $kind {
             const RESET: &'static [Reason] = $inner::RESET;
             const RESETS_AT_WILL: bool = $inner::RESETS_AT_WILL;
+            const PROXIED: bool = $inner::PROXIED;
+            const CLOSED_AT_ONCE: &'static [Reason] = $inner::CLOSED_AT_ONCE;
+            const GARBLED: &'static [Reason] = $inner::GARBLED;
+            const USER_TIMEOUT: bool = $inner::USER_TIMEOUT;
 
             fn make() -> Self {
                 Self($inner::make())

@@ -10,6 +10,7 @@ mod http;
 mod kinds;
 mod make_break;
 mod peers;
+mod proxied;
 mod silent;
 pub(super) mod simulated;
 mod source;

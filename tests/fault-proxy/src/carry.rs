@@ -70,6 +70,18 @@ pub(crate) async fn serve(
     };
     let end = loop {
         let fault = *faults.borrow_and_update();
+        if connection.needs_peer(fault) {
+            let peer = shared.peer();
+            // A change of the fault must not give it up halfway: the peer may have accepted it.
+            tokio::select! {
+                stream = peer.connect() => match stream {
+                    Ok(stream) => connection.peer = Some(Half::new(stream)),
+                    Err(_) => break End::Reset,
+                },
+                _ = cuts.changed() => break *cuts.borrow(),
+            }
+            continue;
+        }
         tokio::select! {
             end = connection.under(fault, &shared) => break end,
             _ = faults.changed() => {}
@@ -84,6 +96,12 @@ pub(crate) async fn serve(
 }
 
 impl Connection {
+    fn needs_peer(&self, fault: Fault) -> bool {
+        let alone =
+            matches!(fault, Fault::AcceptThenClose | Fault::Silent | Fault::HalfOpen | Fault::Garbage);
+        self.peer.is_none() && !self.half_open && !alone
+    }
+
     /// What happens for as long as this fault holds. Loses nothing when it is dropped.
     async fn under(&mut self, fault: Fault, shared: &Shared) -> End {
         (self.to_peer.carried, self.to_client.carried) = (0, 0);
@@ -107,16 +125,8 @@ impl Connection {
             Fault::Pace(pace) => (up.pace, down.pace) = (Some(pace), Some(pace)),
             Fault::Delay(delay) => (up.delay, down.delay) = (delay, delay),
         }
-        if self.half_open {
-            return End::Reset;
-        }
-        let peer = match &mut self.peer {
-            Some(peer) => peer,
-            none => match shared.peer().connect().await {
-                Ok(stream) => none.insert(Half::new(stream)),
-                Err(_) => return End::Reset,
-            },
-        };
+        // After a time of being half open there is none, and the connection means nothing to the peer.
+        let Some(peer) = &mut self.peer else { return End::Reset };
         let up = self.to_peer.run(&mut self.client.read, &mut peer.write, up, |n| {
             shared.count(|counts| counts.to_peer += n);
         });

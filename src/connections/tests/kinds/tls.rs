@@ -1,6 +1,6 @@
 //! A device that speaks TLS, with a certificate of an authority that the target trusts.
 
-use super::{super::peers, FarEnd, Kind, Porch, Stream, Target};
+use super::{super::peers, FarEnd, Kind, Porch, Reason, Stream, Target};
 use crate::connections;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use rustls::{
@@ -37,6 +37,10 @@ pub(in crate::connections::tests) fn acceptor(identity: &peers::Identity) -> Tls
 }
 
 impl Kind for Tls {
+    // In the middle of the handshake; it is a reset if the device has not read what was said.
+    const CLOSED_AT_ONCE: &'static [Reason] = &[Reason::Closed, Reason::Reset, Reason::Tls];
+    const GARBLED: &'static [Reason] = &[Reason::Tls];
+
     fn make() -> Self {
         let address = Porch::address();
         let authority = peers::Authority::new("Contract");
