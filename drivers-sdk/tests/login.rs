@@ -158,24 +158,27 @@ impl Switch {
     }
 }
 
+fn ended(next: u64) -> String {
+    json!({"reason": "closed", "detail": "the connection ended", "connection": next}).to_string()
+}
+
 impl Daemon {
-    /// The bytes that the driver wants sent next, which are.
-    async fn takes(&mut self, bytes: &str) {
-        let (_, sent, correlation) = self.transmitted(1).await;
-        assert_eq!(sent, bytes);
+    /// The bytes that the driver wants sent next over this connection, which are.
+    async fn takes(&mut self, connection: u64, bytes: &str) {
+        let (on, sent, correlation) = self.transmitted(1).await;
+        assert_eq!((on, sent.as_str()), (connection, bytes));
         self.send(Kind::Done, 1, correlation, "").await;
     }
 
-    async fn signs_in(&mut self, number: u32) {
-        self.takes("").await;
-        self.received(1, &format!("HELLO {number}\n")).await;
-        self.takes(&format!("SIGN {number}\n")).await;
+    async fn signs_in(&mut self, connection: u64) {
+        self.takes(0, "").await;
+        self.received(1, "HELLO 7\n").await;
+        self.takes(connection, "SIGN 7\n").await;
         self.received(1, "WELCOME\n").await;
     }
 
-    async fn ends(&mut self) {
-        let ended = json!({"reason": "closed", "detail": "the connection ended"}).to_string();
-        self.send(Kind::ConnectionEnded, 1, 0, ended).await;
+    async fn ends(&mut self, next: u64) {
+        self.send(Kind::ConnectionEnded, 1, 0, ended(next)).await;
     }
 }
 
@@ -184,25 +187,47 @@ fn each_makebreak_connection_is_logged_in_to_before_the_command_that_it_is_made_
     run(async {
         let mut daemon = idle().await;
         daemon.wait(secs(60)).await;
-        for number in [7, 8] {
+        for connection in 1..3 {
             let first = daemon.begin(1, "power", json!([true])).await;
             let second = daemon.begin(1, "power", json!([false])).await;
-            daemon.signs_in(number).await;
+            daemon.signs_in(connection).await;
             for (call, power) in [(first, "POWER true\n"), (second, "POWER false\n")] {
-                daemon.takes(power).await;
+                daemon.takes(connection, power).await;
                 daemon.received(1, "OK\n").await;
                 daemon.result(call).await.unwrap();
             }
             // What it says last is heard although it closes in that moment, and is not taken for a greeting.
-            let ended = br#"{"reason":"closed","detail":"the connection ended"}"#;
-            let last = format!("HELLO ghost {number}\n");
+            let last = format!("HELLO ghost {connection}\n");
+            let ended = ended(connection + 1);
             let frames: [(Kind, u32, u32, &[u8]); 2] =
-                [(Kind::Received, 1, 5, last.as_bytes()), (Kind::ConnectionEnded, 1, 0, ended)];
+                [(Kind::Received, 1, 5, last.as_bytes()), (Kind::ConnectionEnded, 1, 0, ended.as_bytes())];
             daemon.send_all(&frames).await;
             daemon.expect(Kind::Done, 5).await;
             daemon.wait(millis(10)).await;
-            assert!(daemon.logged(&format!("heard HELLO ghost {number}")), "{:?}", daemon.logs);
+            assert!(daemon.logged(&format!("heard HELLO ghost {connection}")), "{:?}", daemon.logs);
         }
+    });
+}
+
+#[test]
+fn a_command_for_a_makebreak_connection_that_just_ended_waits_for_the_login_to_the_next() {
+    run(async {
+        let mut daemon = idle().await;
+        let call = daemon.begin(1, "power", json!([true])).await;
+        for connection in 1..4 {
+            daemon.signs_in(connection).await;
+            let (on, sent, correlation) = daemon.transmitted(1).await;
+            assert_eq!((on, sent.as_str()), (connection, "POWER true\n"));
+            daemon.ends(connection + 1).await;
+            daemon.send(Kind::Failed, 1, correlation, r#"{"code":"ended","message":"it is over"}"#).await;
+        }
+        // Once more, and no further: this device closes whenever it has let somebody in.
+        daemon.signs_in(4).await;
+        let (_, _, correlation) = daemon.transmitted(1).await;
+        daemon.ends(5).await;
+        daemon.send(Kind::Failed, 1, correlation, r#"{"code":"ended","message":"it is over"}"#).await;
+        let failure = daemon.result(call).await.unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("offline", "it is over"));
     });
 }
 
@@ -210,6 +235,28 @@ fn each_makebreak_connection_is_logged_in_to_before_the_command_that_it_is_made_
 fn whoever_waits_for_a_login_on_a_makebreak_link_is_told_that_it_failed() {
     run(async {
         let mut daemon = idle().await;
+        // Not let in; what came before the login was over is forgotten.
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.takes(0, "").await;
+        daemon.received(1, "HELLO 7\n").await;
+        daemon.takes(1, "SIGN 7\n").await;
+        daemon.received(1, "HELLO 8\nNO\n").await;
+        daemon.expect_kind(Kind::LoginFailed).await;
+        assert_eq!(daemon.result(call).await.unwrap_err().message, "the device answered NO");
+        daemon.ends(2).await;
+
+        // Closed in the very moment in which it let the module in.
+        let call = daemon.begin(1, "power", json!([true])).await;
+        daemon.takes(0, "").await;
+        daemon.received(1, "HELLO 9\n").await;
+        daemon.takes(2, "SIGN 9\n").await;
+        let ended = ended(3);
+        let frames: [(Kind, u32, u32, &[u8]); 2] =
+            [(Kind::Received, 1, 0, b"WELCOME\n"), (Kind::ConnectionEnded, 1, 0, ended.as_bytes())];
+        daemon.send_all(&frames).await;
+        let failure = daemon.result(call).await.unwrap_err();
+        assert_eq!(failure.message, "Lamp: the connection ended during the login");
+
         // Not reachable.
         let call = daemon.begin(1, "power", json!([true])).await;
         let (_, _, correlation) = daemon.transmitted(1).await;
@@ -217,55 +264,17 @@ fn whoever_waits_for_a_login_on_a_makebreak_link_is_told_that_it_failed() {
         daemon.send(Kind::Failed, 1, correlation, r#"{"code":"offline","message":"refused"}"#).await;
         assert_eq!(daemon.result(call).await.unwrap_err().message, "refused");
 
-        // Not let in; what came before the login was over is forgotten.
         let call = daemon.begin(1, "power", json!([true])).await;
-        daemon.takes("").await;
+        let (on, _, correlation) = daemon.transmitted(1).await;
+        assert_eq!(on, 0);
+        daemon.link_up(1, 4).await;
+        daemon.send(Kind::Done, 1, correlation, "").await;
         daemon.received(1, "HELLO 7\n").await;
-        daemon.takes("SIGN 7\n").await;
-        daemon.received(1, "HELLO 8\nNO\n").await;
-        daemon.expect_kind(Kind::LoginFailed).await;
-        assert_eq!(daemon.result(call).await.unwrap_err().message, "the device answered NO");
-        daemon.ends().await;
-
-        // Closed in the very moment in which it let the module in.
-        let call = daemon.begin(1, "power", json!([true])).await;
-        daemon.takes("").await;
-        daemon.received(1, "HELLO 9\n").await;
-        daemon.takes("SIGN 9\n").await;
-        let ended = br#"{"reason":"closed","detail":"the connection ended"}"#;
-        daemon.send_all(&[(Kind::Received, 1, 0, b"WELCOME\n"), (Kind::ConnectionEnded, 1, 0, ended)]).await;
-        let failure = daemon.result(call).await.unwrap_err();
-        assert_eq!(failure.message, "Lamp: the connection ended during the login");
-
-        let call = daemon.begin(1, "power", json!([true])).await;
-        daemon.signs_in(10).await;
-        daemon.takes("POWER true\n").await;
+        daemon.takes(4, "SIGN 7\n").await;
+        daemon.received(1, "WELCOME\n").await;
+        daemon.takes(4, "POWER true\n").await;
         daemon.received(1, "OK\n").await;
         daemon.result(call).await.unwrap();
         assert!(!daemon.logged("heard"), "{:?}", daemon.logs);
-    });
-}
-
-#[derive(Default)]
-struct Signer;
-
-#[driver(name = "Signer", module = "Lamp", tcp = 5000, framing = lines("\n"))]
-impl Signer {
-    #[function]
-    async fn sign(&self, cx: &Cx<Self>) -> Result {
-        cx.hide("5d8409bc");
-        cx.send("5d8409bc POWER").await
-    }
-}
-
-#[test]
-fn what_a_driver_makes_of_a_secret_is_named_before_it_is_sent() {
-    run(async {
-        let mut daemon = Daemon::of::<Signer>().await;
-        daemon.start(1, json!({}), Some(1)).await;
-        daemon.begin(1, "sign", json!([])).await;
-        let hide = daemon.expect_kind(Kind::Hide).await;
-        assert_eq!((hide.header.module, &hide.payload[..]), (1, &b"5d8409bc"[..]));
-        assert_eq!(daemon.transmitted(1).await.1, "5d8409bc POWER\n");
     });
 }

@@ -23,6 +23,10 @@ pub enum Error {
     )]
     Full { address: String, queued: usize, limit: usize },
 
+    /// Refused at once: it was not to be connected for. Nothing was sent.
+    #[error("not sent, the connection to {address} is over")]
+    Ended { address: String },
+
     /// Refused at once: it is an HTTP service.
     #[error("not sent, {address} takes HTTP requests, not bytes")]
     NoStream { address: String },
@@ -42,7 +46,11 @@ impl Error {
         match self {
             Self::Down(failure) | Self::Lost(failure) => Some(failure.reason),
             Self::Closed { .. } => Some(Reason::Stopped),
-            Self::Connecting { .. } | Self::Full { .. } | Self::NoStream { .. } | Self::Unable { .. } => None,
+            Self::Connecting { .. }
+            | Self::Ended { .. }
+            | Self::Full { .. }
+            | Self::NoStream { .. }
+            | Self::Unable { .. } => None,
         }
     }
 }

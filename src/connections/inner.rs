@@ -109,6 +109,9 @@ impl Inner {
             let address = self.target.address.to_string();
             return Accepted::Refused(receipt, Error::Unable { address, what });
         }
+        if payload.no_connect && self.writer.is_none() {
+            return Accepted::Refused(receipt, Error::Ended { address: self.target.address.to_string() });
+        }
         let queued = self.outbox.bytes();
         if queued.saturating_add(payload.bytes.len()) > limit {
             let address = self.target.address.to_string();

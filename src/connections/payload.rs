@@ -9,6 +9,8 @@ pub struct Payload {
     pub form: Form,
     /// The call it is sent for, for the record: whatever number the caller knows it by. 0 for none.
     pub command: u32,
+    /// For the connection that is up, if one is: make-break links do not connect for it.
+    pub no_connect: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -229,3 +229,48 @@ fn acceptor() -> TlsAcceptor {
     let config = config.unwrap().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key);
     TlsAcceptor::from(Arc::new(config.unwrap()))
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_makebreak_connection_is_logged_in_to_before_its_command() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::<Mutex<Vec<String>>>::default();
+    let connections = heard.clone();
+    // It takes a password, then one command, and closes.
+    let device = tokio::spawn(async move {
+        loop {
+            let mut stream = listener.accept().await.unwrap().0;
+            let mut said = Vec::new();
+            for answer in [Some("in"), None] {
+                let mut chunk = [0; 1024];
+                let read = stream.read(&mut chunk).await.unwrap();
+                let text = String::from_utf8_lossy(&chunk[..read]).into_owned();
+                let answer = answer.map_or_else(|| format!("={text}"), Into::into);
+                said.push(text);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            connections.lock().push(said.join(", "));
+        }
+    });
+    world.save(settings("mod-1", r#"{"password": "open"}"#)).await;
+    world.save(Module { makebreak: true, ..line("mod-1", port) }).await;
+    world.running("mod-1").await;
+    assert_eq!(heard.lock().len(), 0, "nobody wanted anything yet");
+    // Each comes when the connection of the one before has ended, ends in that moment, or has not yet.
+    let asked: Vec<String> = (0..50).map(|number| format!("ask {number}")).collect();
+    for text in &asked {
+        let ask = async || match world.exec("mod-1", "ask", &json!([text]).to_string()).await {
+            Ok(answer) => answer == "",
+            // Sent to a device that had closed, which the system did not know yet.
+            Err(error) => {
+                assert_eq!(code(Err(error)), "offline", "{text}");
+                false
+            }
+        };
+        until_async("it is answered", ask).await;
+    }
+    let expected: Vec<String> = asked.iter().map(|text| format!("open, {text}")).collect();
+    assert_eq!(*heard.lock(), expected);
+    device.abort();
+}

@@ -110,12 +110,12 @@ pub enum Kind {
     Release = 43,
     /// Driver, feature [`AUTH`](feature::AUTH): as [`Kind::Disconnect`], because the device refused the login.
     LoginFailed = 44,
-    /// Daemon, make-break links: the connection is over, and the device still counts as reachable;
-    /// [`message::LinkDown`](crate::message::LinkDown) says why. What was sent on it and not answered will not be.
-    ConnectionEnded = 46,
     /// Driver, feature [`HIDE`](feature::HIDE): what the daemon records of the wire is not to show this as long as the
     /// connection lasts; UTF-8.
     Hide = 45,
+    /// Daemon, make-break links: the connection is over, and the device still counts as reachable;
+    /// [`message::LinkDown`](crate::message::LinkDown) says why. What was sent on it and not answered will not be.
+    ConnectionEnded = 46,
 
     /// Daemon: call a function; [`message::Call`](crate::message::Call).
     /// Answered by [`Kind::Done`] with the JSON result, or [`Kind::Failed`].

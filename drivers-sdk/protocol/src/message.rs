@@ -99,13 +99,16 @@ pub struct LinkUp {
 }
 
 /// The link is down; commands in flight have failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkDown {
     /// A word programs can rely on: `refused`, `timeout`, `dns`, `unreachable`, `reset`, `closed`, …
     pub reason: String,
     /// A sentence for a person.
     #[serde(default)]
     pub detail: String,
+    /// In [`ConnectionEnded`](crate::Kind::ConnectionEnded): the number of the connection that comes next.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub connection: u64,
 }
 
 /// Calls a function of a module.
@@ -170,6 +173,8 @@ pub mod code {
     pub const STOPPED: &str = "stopped";
     /// No such module.
     pub const NOT_FOUND: &str = "not_found";
+    /// The make-break connection that bytes were meant for is over. Nothing was sent.
+    pub const ENDED: &str = "ended";
 }
 
 /// Changes one of the module's own settings, durably.

@@ -41,7 +41,7 @@ fn absent_fields_take_their_default() {
     );
     assert_eq!(
         read::<LinkDown>(json!({"reason": "refused"})).unwrap(),
-        LinkDown { reason: "refused".into(), detail: String::new() }
+        LinkDown { reason: "refused".into(), ..LinkDown::default() }
     );
     let failure: Failure = read(json!({"code": "device", "message": "ERR3"})).unwrap();
     assert_eq!(failure, Failure { code: "device".into(), message: "ERR3".into(), ..Failure::default() });

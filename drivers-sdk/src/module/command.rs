@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use drivers_sdk_protocol::message::Form;
+use drivers_sdk_protocol::message::{Form, code};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -18,6 +18,9 @@ use crate::schedule::LONGEST;
 
 /// How long the daemon may take to say what became of bytes on a make-break link, which includes connecting.
 const TRANSMIT_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often a command is held back for the login of yet another make-break connection.
+const LOGINS: u32 = 3;
 
 /// A command that is sent when it is awaited. Made by [`Cx::send`](crate::Cx::send) and
 /// [`Cx::expect`](crate::Cx::expect).
@@ -196,7 +199,8 @@ async fn drive<M: Matcher>(
             Error::timeout(format!("the device did not say within {timeout:?} what was expected{what}"))
         });
     };
-    for _ in 0..=retries {
+    let (mut attempts, mut logins) = (0, LOGINS);
+    while attempts <= retries {
         if M::REPLIES {
             listen(core, &slot);
         }
@@ -206,9 +210,21 @@ async fn drive<M: Matcher>(
             tokio::select! {
                 biased;
                 reply = poll_fn(|context| slot.poll_reply(context)) => return reply,
-                sent = tokio::time::timeout(TRANSMIT_LIMIT, sent) => {
-                    sent.unwrap_or_else(|_| Err(core.offline()))?;
-                }
+                sent = tokio::time::timeout(TRANSMIT_LIMIT, sent) => match sent {
+                    Ok(Ok(_)) => {}
+                    // Nothing was sent: the connection that had been logged in to ended in this moment.
+                    Ok(Err(error)) if error.code() == code::ENDED && logins > 0 && !slot.ticket().login => {
+                        logins -= 1;
+                        slot.ignore();
+                        core.require_login();
+                        core.queue.again();
+                        turn(core, slot.ticket(), true).await?;
+                        continue;
+                    }
+                    Ok(Err(error)) if error.code() == code::ENDED => return Err(Error::offline(error.message())),
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => return Err(core.offline()),
+                },
             }
         }
         if let Some(output) = slot.sent() {
@@ -217,6 +233,7 @@ async fn drive<M: Matcher>(
         if let Some(reply) = await_reply(place, timeout).await? {
             return Ok(reply);
         }
+        attempts += 1;
     }
     let behind = if core.inbox.is_full() { ": the device says more than #[received] takes" } else { "" };
     Err(Error::timeout(format!("no reply{what} within {timeout:?}{behind}")))

@@ -189,7 +189,7 @@ impl<D: Driver> Instance<D> {
         if link.is_up() {
             // The end of the one before was not told; what it was used for is lost all the same.
             let detail = "another connection took its place".into();
-            self.link_down(LinkDown { reason: "closed".into(), detail });
+            self.link_down(LinkDown { reason: "closed".into(), detail, connection: 0 });
         }
         self.core.link_up(up);
         self.event(Event::Connected(up.connection));

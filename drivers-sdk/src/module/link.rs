@@ -91,6 +91,9 @@ impl Core {
     pub(crate) fn connection_ended(&self, why: &LinkDown) {
         self.link.handshake.set(false);
         self.link.framer.borrow_mut().reset();
+        if why.connection != 0 && self.link.is_up() {
+            self.link.connection.set(why.connection);
+        }
         self.require_login();
         let error = Error::offline(format!("{}: {}", self.name, why.detail));
         self.queue.connection_ended(&error, |transmit| !self.channel.waits(transmit));
@@ -102,7 +105,7 @@ impl Core {
     }
 
     /// Make-break: the next connection has to be logged in to, if this driver does that.
-    fn require_login(&self) {
+    pub(crate) fn require_login(&self) {
         if !self.logs_in_to_each() {
             return;
         }
@@ -118,7 +121,7 @@ impl Core {
     /// The error of a command that cannot reach the device.
     pub(crate) fn offline(&self) -> Error {
         Error::offline(match &*self.link.down.borrow() {
-            Some(LinkDown { reason, detail }) if detail.is_empty() => {
+            Some(LinkDown { reason, detail, .. }) if detail.is_empty() => {
                 format!("{} is offline: {reason}", self.name)
             }
             Some(LinkDown { detail, .. }) => format!("{} is offline: {detail}", self.name),
@@ -167,7 +170,9 @@ impl Core {
         if self.is_over() {
             return Err(Error::stopped());
         }
-        let connection = if self.link.makebreak { 0 } else { self.link.connection.get() };
+        // On a make-break link whichever comes will do, unless it has to be logged in to first.
+        let connects = self.link.makebreak && (bytes.is_empty() || !self.logs_in_to_each());
+        let connection = if connects { 0 } else { self.link.connection.get() };
         let call = self.tasks.call();
         let kind = if self.channel.has(feature::SEND) { Kind::Send } else { Kind::Transmit };
         let write = |out: &mut bytes::BytesMut| match kind {

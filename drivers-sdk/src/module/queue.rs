@@ -176,6 +176,14 @@ impl Queue {
         self.current.borrow().as_ref().is_some_and(|current| same(current, command))
     }
 
+    /// The command in flight was not sent after all, and is the next to have its turn.
+    pub(crate) fn again(&self) {
+        if let Some(command) = self.end_current() {
+            self.waiting.borrow_mut().push_front(command);
+        }
+        self.advance();
+    }
+
     /// A command is over, whether it had its turn or not.
     pub(crate) fn leave(&self, command: &Rc<impl Queued + 'static>, delay: std::time::Duration) {
         if self.is_current(command) {

@@ -181,7 +181,7 @@ impl Recorder {
 impl Sending<'_> {
     /// The system, or a connection that is more than a socket, took so many bytes of a payload.
     pub(super) fn sent(&mut self, payload: &Payload, count: usize) {
-        let Payload { bytes, form, command } = payload;
+        let Payload { bytes, form, command, .. } = payload;
         self.recorder.command.store(*command, Release);
         if let Some(tape) = &mut self.tape {
             tape.data(SENT, self.time, *form, *command, bytes.get(..count).unwrap_or(bytes));

@@ -6,7 +6,7 @@ fn recorder(bytes: usize) -> Arc<Recorder> {
 }
 
 fn sent(recorder: &Recorder, command: u32, bytes: &[u8]) {
-    let payload = Payload { bytes: bytes.to_vec().into(), form: Form::Bytes, command };
+    let payload = Payload { bytes: bytes.to_vec().into(), command, ..Payload::default() };
     recorder.sending().sent(&payload, bytes.len());
 }
 

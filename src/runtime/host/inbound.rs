@@ -132,7 +132,7 @@ fn act(
             let Transmit { connection, bytes } =
                 Transmit::read(payload).ok_or_else(|| malformed("Transmit"))?;
             let payload = Payload::from(Bytes::copy_from_slice(bytes));
-            entry.wire.send(answer(), connection, payload);
+            entry.wire.transmit(answer(), connection, payload);
         }
         Kind::Send => {
             let send = message::Send::read(payload).ok_or_else(|| malformed("Send"))?;
@@ -144,6 +144,7 @@ fn act(
                 bytes: Bytes::copy_from_slice(send.bytes),
                 form,
                 command: channel.pending.tag(send.call),
+                ..Payload::default()
             };
             entry.wire.send(answer(), send.connection, payload);
         }

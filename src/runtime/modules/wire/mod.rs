@@ -60,7 +60,7 @@ struct State {
     /// What the link last said.
     last: Option<connections::State>,
     up: bool,
-    /// Connections counted so far; the number of the one that is up.
+    /// Connections counted so far; the number of the one that is up, or that a make-break link makes next.
     connection: u64,
     /// The link's own number of that connection.
     link_connection: Option<u64>,
@@ -74,14 +74,16 @@ impl Place {
     /// Tells the driver why it cannot reach its device, which is what its callers will read.
     fn tell_down(&self, state: &connections::State) {
         let reason = state.reason().map_or("connecting", connections::Reason::as_str);
-        let down = LinkDown { reason: reason.into(), detail: state.detail().unwrap_or_default().into() };
+        let detail = state.detail().unwrap_or_default().into();
+        let down = LinkDown { reason: reason.into(), detail, connection: 0 };
         self.channel.send_json(Kind::LinkDown, self.handle, 0, &down);
     }
 
     /// Tells the driver that its make-break connection is over; the device counts as reachable.
-    fn tell_ended(&self) {
+    fn tell_ended(&self, next: u64) {
         let detail = "the connection ended before the device answered".to_owned();
-        let ended = LinkDown { reason: connections::Reason::Closed.as_str().into(), detail };
+        let ended =
+            LinkDown { reason: connections::Reason::Closed.as_str().into(), detail, connection: next };
         self.channel.send_json(Kind::ConnectionEnded, self.handle, 0, &ended);
     }
 

@@ -20,25 +20,32 @@ impl Wire {
     }
 
     /// Sends what the driver wants on the wire.
-    pub(crate) fn send(&self, answer: Answer, connection: u64, payload: Payload) {
-        let link = match self.meant(connection) {
-            Ok(link) => link,
-            Err(failure) => return answer.failed(&failure),
-        };
-        let receipt = answer.wanted().then(|| {
-            Box::new(move |sent: Result<(), connections::Error>| match sent {
-                Ok(()) => answer.done(&[]),
-                Err(error @ connections::Error::Unable { .. }) => answer.failed(&refused(&error.to_string())),
-                Err(error) => answer.failed(&offline(error.to_string())),
-            }) as connections::Receipt
-        });
-        link.transmit(payload, receipt);
+    pub(crate) fn transmit(&self, answer: Answer, connection: u64, payload: Payload) {
+        // Older drivers name the connection of a make-break link, which is the same to them as long as it is up.
+        let connection = if self.0.lock().makebreak { 0 } else { connection };
+        match self.meant(connection) {
+            Ok(link) => transmit(&link, answer, payload),
+            Err(failure) => answer.failed(&failure),
+        }
     }
 
+    /// As `transmit`; the connection that the driver names is not made for it.
+    pub(crate) fn send(&self, answer: Answer, connection: u64, mut payload: Payload) {
+        let makebreak = self.0.lock().makebreak;
+        payload.no_connect = makebreak && connection != 0;
+        match self.meant(connection) {
+            Ok(link) => transmit(&link, answer, payload),
+            Err(failure) if makebreak => {
+                answer.failed(&Failure { code: code::ENDED.into(), ..failure });
+            }
+            Err(failure) => answer.failed(&failure),
+        }
+    }
     /// Drops a connection because the driver asks for that.
     pub(crate) fn disconnect(&self, connection: u64, reason: Reason, why: &str) {
         let state = self.0.lock();
-        let link = state.link.clone().filter(|_| connection == 0 || connection == state.connection);
+        let meant = connection == 0 || connection == state.connection || state.makebreak;
+        let link = state.link.clone().filter(|_| meant);
         drop(state);
         if let Some(link) = link {
             link.disconnect(reason, why);
@@ -100,6 +107,20 @@ impl Wire {
 
     /// Gives the turn back, or stops waiting for it.
     pub(crate) fn release(&self) {}
+}
+
+fn transmit(link: &Link, answer: Answer, payload: Payload) {
+    let receipt = answer.wanted().then(|| {
+        Box::new(move |sent: Result<(), connections::Error>| match sent {
+            Ok(()) => answer.done(&[]),
+            Err(error @ connections::Error::Unable { .. }) => answer.failed(&refused(&error.to_string())),
+            Err(error @ connections::Error::Ended { .. }) => {
+                answer.failed(&Failure { code: code::ENDED.into(), ..offline(error.to_string()) });
+            }
+            Err(error) => answer.failed(&offline(error.to_string())),
+        }) as connections::Receipt
+    });
+    link.transmit(payload, receipt);
 }
 
 fn responded(answer: &Answer, response: http::Response) {

@@ -45,8 +45,10 @@ impl connections::Sink for ToModule {
             _ => None,
         };
         let news = (up != state.up || (up && number != state.link_connection)).then_some(up);
-        if news == Some(true) {
+        if news == Some(true) || ended {
             state.connection += 1;
+        }
+        if news == Some(true) {
             state.held = Held::default();
         }
         state.up = up;
@@ -58,7 +60,7 @@ impl connections::Sink for ToModule {
             } else if news == Some(false) || next.reason().is_some() {
                 place.tell_down(next);
             } else if ended {
-                place.tell_ended();
+                place.tell_ended(state.connection);
             }
         }
         // With the wire locked, so that whoever takes the link away has the last word.
