@@ -1,8 +1,9 @@
-//! HTTP against real sockets: `exchanges` and `errors` with a server that does as it is told, `link` for what they say about
+//! HTTP against real sockets: `exchanges` and `errors` with a server that does as it is told, `link` and `faults` for what they say about
 //! the service, `lighttpd` with a real server and a real proxy.
 
 mod errors;
 mod exchanges;
+mod faults;
 mod lighttpd;
 mod link;
 mod peer;
