@@ -278,3 +278,34 @@ fn whoever_waits_for_a_login_on_a_makebreak_link_is_told_that_it_failed() {
         assert!(!daemon.logged("heard"), "{:?}", daemon.logs);
     });
 }
+
+#[test]
+fn where_no_bytes_would_be_a_message_the_login_itself_connects() {
+    run(async {
+        let mut daemon = Daemon::of::<Talker>().await;
+        let link = json!({"connection": 1, "messages": true});
+        let start = json!({"id": "mod-1", "name": "Lamp", "settings": {}, "makebreak": true, "link": link});
+        daemon.start_with(1, start).await;
+        let call = daemon.begin(1, "tell", json!([])).await;
+        daemon.takes(0, "SIGN").await;
+        daemon.received(1, "WELCOME").await;
+        daemon.takes(0, "hello").await;
+        daemon.result(call).await.unwrap();
+    });
+}
+
+#[derive(Default)]
+struct Talker;
+
+#[driver(name = "Talker", module = "Talker", uri = "ws://localhost")]
+impl Talker {
+    #[login]
+    async fn sign_in(&self, cx: &Cx<Self>) -> Result {
+        cx.send("SIGN").reply(exact("WELCOME")).await
+    }
+
+    #[function]
+    async fn tell(&self, cx: &Cx<Self>) -> Result {
+        cx.send("hello").await
+    }
+}

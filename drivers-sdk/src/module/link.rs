@@ -170,8 +170,9 @@ impl Core {
         if self.is_over() {
             return Err(Error::stopped());
         }
-        // On a make-break link whichever comes will do, unless it has to be logged in to first.
-        let connects = self.link.makebreak && (bytes.is_empty() || !self.logs_in_to_each());
+        // On a make-break link whichever comes will do, unless it was connected to log in to.
+        let connected = self.logs_in_to_each() && !self.link.messages.get() && !bytes.is_empty();
+        let connects = self.link.makebreak && !connected;
         let connection = if connects { 0 } else { self.link.connection.get() };
         let call = self.tasks.call();
         let kind = if self.channel.has(feature::SEND) { Kind::Send } else { Kind::Transmit };
