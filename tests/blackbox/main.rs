@@ -17,6 +17,7 @@ mod example;
 mod lifecycle;
 mod peers;
 mod processes;
+mod recovery;
 mod refusals;
 mod subscribers;
 mod support;

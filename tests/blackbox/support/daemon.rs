@@ -26,6 +26,8 @@ pub struct Setup {
     pub folder: Option<Arc<TempDir>>,
     /// The admin key; [`KEY`] if none is given.
     pub key: Option<&'static str>,
+    /// More of its environment.
+    pub environment: Vec<(&'static str, PathBuf)>,
     /// It is to build drivers: see [`super::builds`].
     pub builds: bool,
     /// While it, or one that is started again in its folder, may build.
@@ -81,6 +83,7 @@ impl Setup {
             .arg(folder.path().join("data"))
             .env("HEADEND_ADMIN_KEY", self.key.unwrap_or(KEY))
             .env("NO_COLOR", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

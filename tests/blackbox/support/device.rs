@@ -24,8 +24,11 @@ pub struct Device {
 
 impl Device {
     pub async fn start() -> Device {
-        let mut device =
-            Device { address: ([127, 0, 0, 1], 0).into(), connections: Arc::default(), running: None };
+        Self::at(([127, 0, 0, 1], 0).into()).await
+    }
+
+    pub async fn at(address: SocketAddr) -> Device {
+        let mut device = Device { address, connections: Arc::default(), running: None };
         device.come_back().await;
         device
     }

@@ -36,6 +36,13 @@ pub async fn within<T>(patience: Duration, what: &str, mut ask: impl AsyncFnMut(
     }
 }
 
+/// What a process has in memory, bytes.
+pub fn memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
 /// The processes whose parent is `parent`, or that have `needle` in their command line.
 pub fn processes(needle: &str) -> Vec<u32> {
     let mut found = Vec::new();
