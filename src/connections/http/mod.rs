@@ -16,6 +16,7 @@ mod queue;
 mod record;
 mod request;
 mod settings;
+mod steps;
 
 pub use client::{Client, Config};
 pub use error::Error;
