@@ -293,14 +293,25 @@ fn program(driver: &str) -> &'static Path {
     }
 }
 
+/// When a file, or the newest in a folder, was changed.
+fn changed(path: &Path) -> Option<std::time::SystemTime> {
+    match std::fs::read_dir(path) {
+        Ok(folder) => folder.flatten().filter_map(|entry| changed(&entry.path())).max(),
+        Err(_) => path.metadata().and_then(|file| file.modified()).ok(),
+    }
+}
+
 fn example(package: &str, name: &str) -> PathBuf {
     // target/debug/deps/runtime-… → target/debug/examples/…
     let path = std::env::current_exe().unwrap();
     let path = path.parent().unwrap().parent().unwrap().join("examples").join(name);
-    // Not every way of running this test builds the examples too.
-    let fresh = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    // Not every way of running this test builds the examples too, and one that is stale would be tested in silence.
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if fresh(&path) < fresh(&root.join("tests/fixtures").join(name).with_extension("rs")) {
+    let mut sources = vec![format!("tests/fixtures/{name}.rs"), "drivers-sdk/protocol/src".into()];
+    if package == "drivers-sdk" {
+        sources.extend(["drivers-sdk/src".into(), "drivers-sdk/macros/src".into()]);
+    }
+    if changed(&path) < sources.iter().map(|source| changed(&root.join(source))).max().flatten() {
         let release = (!cfg!(debug_assertions)).then_some("--release");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "-p", package, "--example", name]).args(release);
