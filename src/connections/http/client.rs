@@ -20,7 +20,7 @@ use std::{
     hash::{Hash, Hasher},
     net::IpAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use tokio::{
     sync::watch,
@@ -34,7 +34,12 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     config: Config,
     base: Base,
-    /// Made when it is first needed.
+    /// Most devices are never asked for anything by HTTP.
+    used: OnceLock<Box<Used>>,
+}
+
+/// What a client needs once it is used.
+struct Used {
     http: Mutex<Option<reqwest::Client>>,
     credentials: Credentials,
     queue: Queue,
@@ -81,14 +86,19 @@ impl Client {
     }
 
     fn with(base: Base, config: Config) -> Self {
-        Self(Arc::new(Inner {
-            credentials: Credentials::new(config.settings.auth.clone()),
-            queue: Queue::new(config.settings.concurrency),
-            news: watch::Sender::new(News::None),
-            http: Mutex::new(None),
-            base,
-            config,
-        }))
+        Self(Arc::new(Inner { config, base, used: OnceLock::new() }))
+    }
+
+    fn used(&self) -> &Used {
+        let settings = &self.0.config.settings;
+        self.0.used.get_or_init(|| {
+            Box::new(Used {
+                http: Mutex::new(None),
+                credentials: Credentials::new(settings.auth.clone()),
+                queue: Queue::new(settings.concurrency),
+                news: watch::Sender::new(News::None),
+            })
+        })
     }
 
     /// The same of an emulator, which listens on a Unix socket and speaks no TLS.
@@ -107,7 +117,7 @@ impl Client {
 
     /// Whether the last exchange found it well; none if there was none.
     pub(in crate::connections) fn answers(&self) -> Option<bool> {
-        match *self.0.news.borrow() {
+        match *self.news().borrow() {
             News::None => None,
             News::Answered(_) => Some(true),
             News::Doubtful | News::Failed(_) | News::Refused { .. } => Some(false),
@@ -123,11 +133,11 @@ impl Client {
     }
 
     pub(super) fn credentials(&self) -> &Credentials {
-        &self.0.credentials
+        &self.used().credentials
     }
 
     pub(super) fn news(&self) -> &watch::Sender<News> {
-        &self.0.news
+        &self.used().news
     }
 
     /// Where connecting reaches the service.
@@ -145,16 +155,14 @@ impl Client {
         recorder: Option<&Recorder>,
         request: Request,
     ) -> Result<Response, Error> {
-        let Inner { config: Config { settings, .. }, base, queue, .. } = &*self.0;
+        let Inner { config: Config { settings, .. }, base, .. } = &*self.0;
         let after = request.timeout.unwrap_or_else(|| ms(settings.timeout_ms)).min(LONGEST);
         let deadline = Instant::now() + after;
         let hop = Hop::first(base, settings, request)?;
         let what = hop.shown();
         let http = self.http(hub).map_err(Error::Failed)?;
-        let place = queue.enter(hop.body.len(), hub.options.queue_bytes).map_err(|waiting| Error::Full {
-            origin: base.origin(),
-            waiting: waiting.requests,
-            bytes: waiting.bytes,
+        let place = self.used().queue.enter(hop.body.len(), hub.options.queue_bytes).map_err(|waiting| {
+            Error::Full { origin: base.origin(), waiting: waiting.requests, bytes: waiting.bytes }
         })?;
         let Ok(turn) = timeout_at(deadline, place.turn()).await else {
             return Err(Error::Late { what, after, waiting: true });
@@ -164,7 +172,7 @@ impl Client {
         drop(turn);
         let outcome = outcome.unwrap_or_else(|_| {
             if !foreign {
-                self.0.news.send_replace(News::Doubtful);
+                self.news().send_replace(News::Doubtful);
             }
             Err(Error::Late { what, after, waiting: false })
         });
@@ -175,7 +183,7 @@ impl Client {
     }
 
     fn http(&self, hub: &Arc<Hub>) -> Result<reqwest::Client, Failure> {
-        let mut made = self.0.http.lock();
+        let mut made = self.used().http.lock();
         if let Some(http) = &*made {
             return Ok(http.clone());
         }
