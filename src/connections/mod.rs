@@ -56,6 +56,7 @@ mod task;
 pub mod tls;
 pub mod udp;
 mod upgrade;
+pub mod websocket;
 mod wire;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a module's settings say of its connection, under the one key [`KEY`]: what the module's own fields cannot say.
 
-use super::{http, tls::Tls, udp};
+use super::{http, tls::Tls, udp, websocket};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{net::IpAddr, sync::Arc};
@@ -19,6 +19,7 @@ pub struct Settings {
     pub tls: Arc<Tls>,
     pub http: Arc<http::Settings>,
     pub udp: udp::Settings,
+    pub websocket: Arc<websocket::Settings>,
 }
 
 impl Settings {
@@ -30,6 +31,7 @@ impl Settings {
             let key = if path == "." { KEY.to_owned() } else { format!("{KEY}.{path}") };
             format!("the setting {key} cannot be used: {}", error.inner())
         })?;
+        settings.websocket.check().map_err(|why| format!("the setting {why}"))?;
         settings.http.check().map_err(|why| format!("the setting {why}"))?;
         Ok(settings)
     }

@@ -2,7 +2,7 @@
 //!
 //! Each kind is a variant of [`Address`]: everything outside `dial/` and the kind's own folder is the same for all of them.
 
-use super::{Payload, http, tls::Tls, udp};
+use super::{Payload, http, tls::Tls, udp, websocket};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Compared by value, so that a reconciler can see whether it changed.
@@ -26,6 +26,7 @@ pub enum Address {
     Udp(udp::Target),
     /// A stream socket in the file system: how emulators are reached.
     Unix(PathBuf),
+    WebSocket(websocket::Service),
     /// A service: no bytes, but exchanges.
     Http(http::Client),
 }
@@ -103,6 +104,7 @@ impl Address {
             Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Udp(udp::Target { endpoint, .. }) => {
                 Some(endpoint)
             }
+            Self::WebSocket(service) => Some(service.endpoint()),
             Self::Unix(_) | Self::Http(_) => None,
         }
     }
@@ -111,6 +113,7 @@ impl Address {
     pub(super) fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
         match self {
             Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => Some(endpoint),
+            Self::WebSocket(service) => Some(service.endpoint_mut()),
             _ => None,
         }
     }
@@ -118,7 +121,12 @@ impl Address {
     /// The connection is shared with other links, which take turns on it.
     pub fn turns(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Tls { .. } | Self::Udp(_) | Self::Unix(_) | Self::Http(_) => false,
+            Self::Tcp(_)
+            | Self::Tls { .. }
+            | Self::Udp(_)
+            | Self::WebSocket(_)
+            | Self::Unix(_)
+            | Self::Http(_) => false,
         }
     }
 
@@ -126,7 +134,7 @@ impl Address {
     pub fn messages(&self) -> bool {
         match self {
             Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) | Self::Http(_) => false,
-            Self::Udp(_) => true,
+            Self::Udp(_) | Self::WebSocket(_) => true,
         }
     }
 
@@ -134,6 +142,7 @@ impl Address {
     pub fn tls_verified(&self) -> Option<bool> {
         match self {
             Self::Tls { tls, .. } => Some(tls.verify),
+            Self::WebSocket(service) => service.tls().map(|tls| tls.verify),
             Self::Http(client) => client.tls().map(|tls| tls.verify),
             Self::Tcp(_) | Self::Udp(_) | Self::Unix(_) => None,
         }
@@ -148,6 +157,7 @@ impl Address {
     pub(super) fn refuses(&self, payload: &Payload) -> Option<&'static str> {
         match self {
             Self::Udp(_) => udp::refuses(payload),
+            Self::WebSocket(_) => websocket::refuses(payload),
             _ => None,
         }
     }
@@ -161,6 +171,7 @@ impl fmt::Display for Address {
                 endpoint.fmt(f)
             }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::WebSocket(service) => service.fmt(f),
             Self::Http(client) => client.fmt(f),
         }
     }

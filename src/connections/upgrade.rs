@@ -93,5 +93,5 @@ async fn handshake(shared: &Shared, reader: Reader, writer: Writer, tls: &Tls) -
     let peer = stream.peer_addr().ok();
     let deadline = Instant::now() + ms(options.connect_timeout_ms);
     let stream = Prepared::new(endpoint, tls)?.handshake(stream, options, deadline).await?;
-    Ok(Wire::transport(Secured(stream), peer))
+    Ok(Wire::stream(Secured(stream), peer))
 }

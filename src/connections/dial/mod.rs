@@ -4,6 +4,7 @@ pub(super) mod failure;
 pub(super) mod tcp;
 pub(super) mod tls;
 mod udp;
+mod websocket;
 
 pub(super) use failure::{closed, loss};
 
@@ -45,6 +46,7 @@ async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Failure> {
         }
         Address::Tls { endpoint, tls } => tls::dial(hub, endpoint, tls, deadline).await,
         Address::Udp(target) => udp::dial(hub, target, deadline).await,
+        Address::WebSocket(service) => websocket::dial(hub, service, deadline).await,
         Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
             Ok(Ok(stream)) => Ok(Wire::unix(stream)),
             Ok(Err(error)) => Err(refusal(&address.to_string(), &error)),

@@ -28,7 +28,7 @@ pub(super) async fn dial(
     let prepared = Prepared::new(endpoint, tls)?;
     let (stream, peer) = tcp::stream(hub, endpoint, deadline).await?;
     let stream = prepared.handshake(stream, &hub.options, deadline).await?;
-    Ok(Wire::transport(Secured(stream), Some(peer)))
+    Ok(Wire::stream(Secured(stream), Some(peer)))
 }
 
 /// Everything a handshake needs but the connection.

@@ -5,7 +5,7 @@ use super::proxied::*;
 use super::{
     super::{Connections, Error, Mode, Reason, State},
     harness::{DEADLINE, Receipts, Recorder, eventually, never_retry, pattern, quick},
-    kinds::{Kind, Tcp, TcpMakeBreak, Tls, TlsMakeBreak, Unix, UnixMakeBreak},
+    kinds::{Kind, Tcp, TcpMakeBreak, Tls, TlsMakeBreak, Unix, UnixMakeBreak, WebSocket, WebSocketMakeBreak},
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -24,7 +24,7 @@ macro_rules! contract {
 }
 
 contract!(Tcp as tcp, TcpMakeBreak as tcp_make_break, Unix as unix, UnixMakeBreak as unix_make_break,
-    Tls as tls, TlsMakeBreak as tls_make_break: {
+    Tls as tls, TlsMakeBreak as tls_make_break, WebSocket as websocket, WebSocketMakeBreak as websocket_make_break: {
     echoes_in_order,
     refused_is_told,
     comes_back,
@@ -355,7 +355,8 @@ pub(super) async fn retarget<K: Kind>() {
         link.transmit(Bytes::from(vec![1; 1 << 20]), receipts.make());
     }
     link.retarget(other.target());
-    receipts.look(|answers| assert_eq!(answers.ok + answers.errors.len(), 20, "{answers:?}"));
+    // The link's task may be answering one that it has just sent.
+    receipts.all_answered().await;
     if make_break(&kind) {
         Receipts::transmit(&link, "moved").await.expect("sent");
     }

@@ -29,6 +29,8 @@ pub(super) struct Record {
     /// The same, as it was handed over: on a link of messages, each of them.
     pub(super) pieces: Vec<Vec<u8>>,
     pub(super) received: usize,
+    /// The form of each.
+    pub(super) forms: Vec<Form>,
     /// Keep no bytes, but check that they are the pattern.
     pub(super) pattern: bool,
     pub(super) violations: usize,
@@ -143,7 +145,7 @@ impl Sink for Ear {
         self.0.0.change(|record| record.states.push(state.clone()));
     }
 
-    async fn received(&self, bytes: &[u8], _form: Form) {
+    async fn received(&self, bytes: &[u8], form: Form) {
         let recorder = &self.0.0;
         if let Ok(permit) = recorder.0.reads.acquire().await {
             permit.forget();
@@ -156,6 +158,7 @@ impl Sink for Ear {
                 record.pieces.push(bytes.to_vec());
             }
             record.received += bytes.len();
+            record.forms.push(form);
         });
     }
 

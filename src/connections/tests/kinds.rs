@@ -2,9 +2,11 @@
 
 mod porch;
 mod tls;
+mod websocket;
 
 pub(super) use porch::Porch;
 pub(super) use tls::{Tls, acceptor};
+pub(super) use websocket::{WebSocket, target as websocket_target};
 
 use super::{
     super::{Reason, Target},
@@ -76,6 +78,8 @@ pub(super) struct Unix {
 pub(super) struct UnixMakeBreak(Unix);
 
 pub(super) struct TlsMakeBreak(Tls);
+
+pub(super) struct WebSocketMakeBreak(WebSocket);
 
 impl Kind for Tcp {
     fn make() -> Self {
@@ -163,6 +167,7 @@ macro_rules! make_break {
 make_break!(TcpMakeBreak, Tcp);
 make_break!(UnixMakeBreak, Unix);
 make_break!(TlsMakeBreak, Tls);
+make_break!(WebSocketMakeBreak, WebSocket);
 
 /// An address of the loopback network that no other test or process uses: nobody else can take the port while a peer is
 /// away, and nothing can connect to itself (connections come from 127.0.0.1).

@@ -20,3 +20,4 @@ mod tls;
 mod udp;
 mod udp_groups;
 mod udp_peers;
+mod websocket;

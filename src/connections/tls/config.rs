@@ -42,7 +42,7 @@ pub(crate) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, Failure> {
 }
 
 fn make(tls: &Tls) -> Result<ClientConfig, String> {
-    let Parts { authorities, identity } = Parts::of(tls)?;
+    let Parts { authorities, identity, name } = Parts::of(tls)?;
     let trust = match tls.pin {
         Some(pin) => Trust::Pinned(pin),
         None if !tls.verify => Trust::Anyone,
@@ -54,12 +54,6 @@ fn make(tls: &Tls) -> Result<ClientConfig, String> {
             }
         }
     };
-    let named = |name: &String| {
-        ServerName::try_from(name.clone()).map_err(|_| {
-            format!("{name:?} is no name that a certificate can have: change connection.tls.server_name")
-        })
-    };
-    let name = tls.server_name.as_ref().map(named).transpose()?;
     let versions = match tls.min_version {
         Version::Tls12 => &[&TLS13, &TLS12][..],
         Version::Tls13 => &[&TLS13][..],
@@ -77,8 +71,9 @@ fn make(tls: &Tls) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// What the settings say in PEM.
+/// What the settings say, read.
 pub(super) struct Parts {
+    name: Option<ServerName<'static>>,
     authorities: Vec<CertificateDer<'static>>,
     identity: Option<CertifiedKey>,
 }
@@ -95,7 +90,12 @@ impl Parts {
             (Some(_), None) => return Err("certificate is set but not its key".into()),
             (None, Some(_)) => return Err("key is set but not the certificate it belongs to".into()),
         };
-        Ok(Self { authorities: authorities.unwrap_or_default(), identity })
+        let named = |name: &String| {
+            ServerName::try_from(name.clone())
+                .map_err(|_| format!("server_name is no name that a certificate can have: {name:?}"))
+        };
+        let name = tls.server_name.as_ref().map(named).transpose()?;
+        Ok(Self { name, authorities: authorities.unwrap_or_default(), identity })
     }
 }
 

@@ -1,17 +1,13 @@
-//! A TLS connection as a link uses it.
+//! A TLS connection as a link uses it: any byte stream, but that it says good-bye.
 
 use super::Watched;
-use crate::connections::{
-    payload::Payload,
-    wire::{Arrival, Transport},
-};
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
@@ -22,22 +18,27 @@ pub(in crate::connections) struct Secured(pub(in crate::connections) TlsStream<W
 /// Writes what the socket takes at once.
 struct AtOnce<'a>(&'a TcpStream);
 
-impl Transport for Secured {
-    fn poll_receive(
-        &mut self,
+impl AsyncRead for Secured {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<Option<Arrival>>> {
-        ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
-        Poll::Ready(Ok((!buf.filled().is_empty()).then_some(Arrival::Filled)))
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Secured {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, payload: &Payload) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, &payload.bytes)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

@@ -46,6 +46,7 @@ fn wrong_settings_are_told_without_the_key() {
     let pin = Pin::of(own.cert.der()).to_string();
     for (settings, said) in [
         (json!({ "verify": false, "pin": pin }), "contradict"),
+        (json!({ "server_name": "my company" }), "my company"),
         (json!({ "ca": "my company" }), "ca holds no certificate"),
         (json!({ "ca": "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----" }), "ca is no valid PEM"),
         (json!({ "certificate": certificate }), "not its key"),

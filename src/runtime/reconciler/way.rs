@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drivers_sdk_protocol::manifest::{Kind, Manifest};
 
-use crate::connections::{Address, Endpoint, Mode, Settings, Target, Tls, http, udp};
+use crate::connections::{Address, Endpoint, Mode, Settings, Target, Tls, http, udp, websocket};
 use crate::model::{Driver, Module};
 
 /// How long a make-break link stays connected after the last traffic, if neither the settings nor the driver say.
@@ -69,7 +69,7 @@ fn address(
     match manifest.kind {
         Kind::Ssh => unsupported("SSH"),
         Kind::Service => Ok(Address::Http(service_http(module, driver, settings)?)),
-        Kind::Websocket => unsupported("WebSocket"),
+        Kind::Websocket => Ok(Address::WebSocket(websocket(module, driver, settings)?)),
         _ if module.udp => Ok(Address::Udp(udp::Target {
             endpoint: endpoint(module, driver, settings)?,
             settings: settings.udp.clone(),
@@ -89,6 +89,15 @@ fn service_http(module: &Module, driver: &Driver, settings: &Settings) -> Result
         None if module.emulated => client("http://emulator/", settings),
         None => Err("it has no address; set its uri".into()),
     }
+}
+
+fn websocket(module: &Module, driver: &Driver, settings: &Settings) -> Result<websocket::Service, String> {
+    let uri = [module.uri.trim(), driver.default_uri.as_deref().unwrap_or_default().trim()];
+    let Some(uri) = uri.into_iter().find(|uri| !uri.is_empty()) else {
+        return Err("it has no address; set its uri".into());
+    };
+    websocket::Service::new(uri, settings.source, tls(settings)?, settings.websocket.clone())
+        .map_err(|why| format!("its uri cannot be used: {why}"))
 }
 
 /// The web server of a device, which its driver may use beside the link.
