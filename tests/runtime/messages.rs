@@ -1,10 +1,12 @@
 //! Links that have messages keep their boundaries on the whole way between device and driver process.
 
-use headend::model::Module;
+use futures_util::{SinkExt, StreamExt};
+use headend::model::{Module, Role};
 use headend::runtime::{Options, view::State};
 use rustix::process::{Pid, Signal};
 use serde_json::json;
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::world::{World, device, line, options};
 
@@ -69,10 +71,7 @@ async fn datagrams_that_come_while_no_process_holds_the_module_are_neither_merge
     world.exec("mod-1", "say", r#"["here"]"#).await.unwrap();
     sensor.hear().await;
 
-    let pid = world.running("mod-1").await.process.unwrap();
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::KILL).unwrap();
-    world.module("mod-1", "without a process", |view| view.state != State::Running).await;
+    kill(&world, "mod-1").await;
     sensor.say(&["one", "", "two", "three"]).await;
     world.running("mod-1").await;
     let heard = json!([["bytes", "one"], ["bytes", ""], ["bytes", "two"], ["bytes", "three"]]);
@@ -92,4 +91,44 @@ async fn a_driver_that_knows_no_features_has_messages_too() {
     let echo = world.exec("mod-1", "echo", r#"["hello"]"#);
     let (echo, ()) = futures_util::future::join(echo, answers).await;
     assert_eq!(echo, Ok(json!("hello")), "it joins the frames as it would those of a stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websockets_messages_are_text_or_bytes_on_the_whole_way_also_while_no_process_holds_the_module() {
+    // Long enough for some to come in between.
+    let world = World::with(Options { restart_ms: 1_500, ..options() }).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let uri = format!("ws://127.0.0.1:{port}/live");
+    let driver_id = "driver-socket".into();
+    world.save(Module { driver_id, uri, role: Role::Websocket, ..line("mod-1", 0) }).await;
+    let mut socket = tokio_tungstenite::accept_async(listener.accept().await.unwrap().0).await.unwrap();
+    world.connected("mod-1").await;
+
+    world.exec("mod-1", "say", r#"["grün"]"#).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("grün"));
+    world.exec("mod-1", "tell", "[[0, 255]]").await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::binary(vec![0, 255]));
+
+    for message in [Message::text("a"), Message::binary(&b"b"[..]), Message::text("")] {
+        socket.send(message).await.unwrap();
+    }
+    let mut heard = vec![json!(["text", "a"]), json!(["bytes", "b"]), json!(["text", ""])];
+    world.status("mod-1", "heard", &json!(heard).to_string()).await;
+
+    kill(&world, "mod-1").await;
+    for message in [Message::text("c"), Message::binary(&b"d"[..])] {
+        socket.send(message).await.unwrap();
+    }
+    world.running("mod-1").await;
+    heard = vec![json!(["text", "c"]), json!(["bytes", "d"])];
+    world.status("mod-1", "heard", &json!(heard).to_string()).await;
+}
+
+/// Ends the process of a module, which is without one for a while then.
+async fn kill(world: &World, id: &str) {
+    let pid = world.running(id).await.process.unwrap();
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    world.module(id, "without a process", |view| view.state != State::Running).await;
 }

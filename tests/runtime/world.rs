@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const COMMIT_A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub(crate) const COMMIT_B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const DRIVERS: [&str; 5] = ["probe", "logic", "line", "socket", "service"];
 const REPOSITORY: &str = "repo-probe";
 
 pub(crate) struct World {
@@ -49,7 +50,7 @@ impl World {
 
     pub(crate) async fn with(options: Options) -> World {
         let folder = tempfile::tempdir().unwrap();
-        for driver in ["probe", "logic", "line", "service"] {
+        for driver in DRIVERS {
             for commit in [COMMIT_A, COMMIT_B] {
                 artifact(folder.path(), driver, commit);
             }
@@ -69,6 +70,7 @@ impl World {
         world.save(driver("driver-probe", "probe", Role::Device)).await;
         world.save(driver("driver-logic", "logic", Role::Logic)).await;
         world.save(driver("driver-line", "line", Role::Device)).await;
+        world.save(driver("driver-socket", "socket", Role::Websocket)).await;
         world.save(driver("driver-service", "service", Role::Service)).await;
         world
     }
@@ -268,12 +270,18 @@ fn artifact(folder: &Path, driver: &str, commit: &str) {
         let manifest = |driver: &str| {
             let kind = if driver == "logic" { "logic" } else { "device" };
             let output = match driver {
-                "line" | "service" => Command::new(program(driver)).arg("--manifest").output(),
-                _ => Command::new(program(driver)).args(["--manifest", kind]).output(),
+                "probe" | "logic" => Command::new(program(driver)).args(["--manifest", kind]).output(),
+                _ => Command::new(program(driver)).arg("--manifest").output(),
             };
-            output.unwrap().stdout
+            let manifest = output.unwrap().stdout;
+            if driver != "socket" {
+                return manifest;
+            }
+            // Whatever its way to a device is, the driver is the same.
+            let manifest = String::from_utf8(manifest).unwrap();
+            manifest.replace(r#""kind": "device""#, r#""kind": "websocket""#).into_bytes()
         };
-        ["probe", "logic", "line", "service"].map(|driver| (driver, manifest(driver))).into()
+        DRIVERS.map(|driver| (driver, manifest(driver))).into()
     });
     let place = folder.join("repositories/artifacts").join(REPOSITORY).join(commit).join(driver);
     std::fs::create_dir_all(&place).unwrap();
@@ -287,7 +295,7 @@ fn program(driver: &str) -> &'static Path {
     static LINE: OnceLock<PathBuf> = OnceLock::new();
     static SERVICE: OnceLock<PathBuf> = OnceLock::new();
     match driver {
-        "line" => LINE.get_or_init(|| example("drivers-sdk", "line_driver")),
+        "line" | "socket" => LINE.get_or_init(|| example("drivers-sdk", "line_driver")),
         "service" => SERVICE.get_or_init(|| example("drivers-sdk", "service_driver")),
         _ => PROBE.get_or_init(|| example("drivers-sdk-protocol", "probe_driver")),
     }
