@@ -1,0 +1,175 @@
+//! When a driver's handlers run.
+//!
+//! - `connected`, `disconnected`, `settings_changed` and `system_changed` run one after the other, in order. `connected` is
+//!   dropped when its connection goes.
+//! - `login` runs before `connected`. Until it is done the queue is closed to all commands but its own, and nothing goes
+//!   to `received`. If it fails the connection is dropped. On a make-break link, which connects for a command, it runs on
+//!   each connection before that command.
+//! - `received` runs for one frame after the other, in order.
+//! - Neither begins before `started` is done.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use drivers_sdk_protocol::message::Level;
+
+use super::{Event, Instance};
+use crate::driver::Driver;
+use crate::error::{Error, Result};
+use crate::module::Phase;
+use crate::module::inbox::Arrived;
+use crate::module::tasks::Scope;
+
+impl<D: Driver> Instance<D> {
+    pub(super) fn event(self: &Rc<Self>, event: Event) {
+        let handlers = &D::DECLARATION.handlers;
+        let handled = match event {
+            Event::Connected(_) => handlers.connected || handlers.login,
+            Event::Disconnected => handlers.disconnected,
+            Event::SettingsChanged => handlers.settings_changed,
+            Event::SystemChanged => handlers.system_changed,
+        };
+        if handled {
+            self.events.borrow_mut().push_back(event);
+            self.handle_events();
+        }
+    }
+
+    pub(super) fn handle_events(self: &Rc<Self>) {
+        if self.core.phase.get() != Phase::Running || self.events.borrow().is_empty() || self.handling.get() {
+            return;
+        }
+        self.handling.set(true);
+        let this = self.clone();
+        self.spawn(Scope::Module, async move {
+            loop {
+                let Some(event) = this.events.borrow_mut().pop_front() else { break };
+                let (name, result) = match event {
+                    Event::Connected(connection) => this.connected(connection).await,
+                    Event::Disconnected => ("disconnected", this.driver.disconnected(&this.cx).await),
+                    Event::SettingsChanged => {
+                        ("settings_changed", this.driver.settings_changed(&this.cx).await)
+                    }
+                    Event::SystemChanged => ("system_changed", this.driver.system_changed(&this.cx).await),
+                };
+                if let Err(error) = result {
+                    this.failed(name, &error);
+                }
+            }
+            this.handling.set(false);
+        });
+    }
+
+    /// Runs `login` and `connected`; the name of the one that ended, and how.
+    async fn connected(self: &Rc<Self>, connection: u64) -> (&'static str, Result) {
+        let core = &self.core;
+        core.tasks.abort_connection();
+        if D::DECLARATION.handlers.login && !core.link.makebreak {
+            let mut login = pin!(self.log_in());
+            match self.while_connected(connection, |context| login.as_mut().poll(context)).await {
+                None => return ("login", Ok(())),
+                Some(Err(error)) => {
+                    core.login_failed(error.message());
+                    return ("login", Err(error));
+                }
+                Some(Ok(())) => {
+                    core.queue.open();
+                    self.handle_received();
+                }
+            }
+        }
+        let mut connected = pin!(self.driver.connected(&self.cx));
+        let result = self.while_connected(connection, |context| connected.as_mut().poll(context)).await;
+        ("connected", result.unwrap_or(Ok(())))
+    }
+
+    /// Runs `login`, whose commands alone get their turn.
+    async fn log_in(&self) -> Result {
+        let mut login = pin!(self.driver.login(&self.cx));
+        poll_fn(|context| self.core.queue.within_login(|| login.as_mut().poll(context))).await
+    }
+
+    /// Make-break: runs `login` on each connection, when there is a command for it.
+    pub(super) async fn log_in_to_each(self: Rc<Self>) {
+        let core = &self.core;
+        loop {
+            poll_fn(|context| core.queue.poll_login(context)).await;
+            let result = async {
+                core.connect().await?;
+                let ended = core.queue.ended();
+                self.log_in().await?;
+                if core.queue.ended() != ended {
+                    let name = &core.name;
+                    return Err(Error::offline(format!("{name}: the connection ended during the login")));
+                }
+                Ok(())
+            };
+            match result.await {
+                Ok(()) => core.queue.logged_in(),
+                Err(error) => {
+                    core.queue.fail_all(&error);
+                    core.queue.open();
+                    if !error.is_offline() {
+                        core.login_failed(error.message());
+                    }
+                    self.failed("login", &error);
+                }
+            }
+            self.handle_received();
+        }
+    }
+
+    /// Runs a handler as long as its connection lives, `None` if that ended first; what it schedules ends with the
+    /// connection.
+    async fn while_connected(
+        &self,
+        connection: u64,
+        mut handler: impl FnMut(&mut Context<'_>) -> Poll<Result>,
+    ) -> Option<Result> {
+        poll_fn(|context| {
+            if self.core.link.connection.get() != connection {
+                return Poll::Ready(None);
+            }
+            self.link_lost.replace(Some(context.waker().clone()));
+            self.core.tasks.within(Scope::Connection, || handler(context)).map(Some)
+        })
+        .await
+    }
+
+    /// Whether something is there for `received`: before the login is done nothing is, but for what an earlier
+    /// connection said.
+    fn has_received(&self) -> bool {
+        let core = &self.core;
+        let login = core.queue.is_closed() || core.queue.is_login_due();
+        if login { core.inbox.has_past() } else { !core.inbox.is_empty() }
+    }
+
+    pub(super) fn handle_received(self: &Rc<Self>) {
+        if self.core.phase.get() != Phase::Running || self.receiving.get() || !self.has_received() {
+            return;
+        }
+        self.receiving.set(true);
+        let this = self.clone();
+        self.spawn(Scope::Module, async move {
+            while this.has_received()
+                && let Some(arrived) = this.core.inbox.pop()
+            {
+                match arrived {
+                    Arrived::End => {}
+                    Arrived::Acknowledge(correlation) => this.core.done(correlation),
+                    Arrived::Frame(frame) if D::DECLARATION.handlers.received => {
+                        if let Err(error) = this.driver.received(&this.cx, &frame).await {
+                            this.failed("received", &error);
+                        }
+                    }
+                    Arrived::Frame(frame) => {
+                        this.core.log(Level::Debug, &format!("nobody asked for {frame:?}"));
+                    }
+                }
+            }
+            this.receiving.set(false);
+        });
+    }
+}
