@@ -29,6 +29,7 @@
 //! - Everything received on a connection is delivered, in order, before the state that ends it.
 //! - Every receipt is answered exactly once; those in flight when the connection ends, at once.
 //! - An idle link holds no buffer and no timer.
+//! - A plain TCP link may go on in TLS in mid-connection ([`upgrade`]): the same connection, under the same number.
 //!
 //! Another kind of connection is another [`Address`], another file in [`dial`], and a [`wire::Transport`]; it must pass the
 //! contract in `tests/`.

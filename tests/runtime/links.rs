@@ -215,8 +215,40 @@ async fn a_driver_goes_on_in_tls_and_a_certificate_that_nobody_trusts_ends_the_c
     world.save(settings("mod-1", r#"{"connection": {"tls": {"verify": false}}}"#)).await;
     world.connected("mod-1").await;
     world.exec("mod-1", "secure", "[]").await.unwrap();
+    world.status("mod-1", "tls_verified", "false").await;
     assert_eq!(world.exec("mod-1", "ask", r#"["hello"]"#).await, Ok(json!("")));
     assert_eq!(*heard.lock(), ["hello"]);
+    device.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_speaks_tls_shows_whether_it_verifies() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = acceptor();
+    let device = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(stream) = acceptor.accept(stream).await {
+                tokio::spawn(serve(stream, Arc::default(), Arc::default()));
+            }
+        }
+    });
+    world.save(settings("mod-1", r#"{"connection": {"tls": {"verify": false}}}"#)).await;
+    world.save(Module { tls: true, ..line("mod-1", port) }).await;
+    let view = world.connected("mod-1").await;
+    assert_eq!(view.tls_verified, Some(false));
+    world.status("mod-1", "tls_verified", "false").await;
+    assert_eq!(world.exec("mod-1", "ask", r#"["hello"]"#).await, Ok(json!("")));
+
+    world.save(settings("mod-1", "{}")).await;
+    let view = world.module("mod-1", "down because of TLS", |view| view.reason == Some("tls")).await;
+    assert_eq!(view.tls_verified, Some(true));
+    world.status("mod-1", "tls_verified", "true").await;
+
+    world.update::<Module>("mod-1", |module| module.tls = false).await;
+    world.module("mod-1", "in the clear", |view| view.tls_verified.is_none()).await;
     device.abort();
 }
 
