@@ -15,7 +15,7 @@ pub(crate) fn explain(address: &str, error: &(dyn StdError + 'static)) -> Option
 pub(crate) fn handshake_failure<S>(address: &str, error: &io::Error, peer: &Watched<S>) -> Failure {
     let tls = find(error);
     let first = peer.first();
-    if tls.is_some() && !speaks_tls(first) {
+    if tls.is_some() && !first.is_empty() && !speaks_tls(first) {
         let said = String::from_utf8_lossy(first).escape_debug().to_string();
         let what =
             format!("does not speak TLS there: it began with \"{said}\"; check the port, or switch TLS off");

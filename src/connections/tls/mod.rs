@@ -3,7 +3,7 @@
 //! - Verification is on unless somebody says otherwise, which the module's status shows (`tls_verified`).
 //! - One rustls configuration per distinct [`Tls`], made once ([`client_config`]); links, WebSockets and HTTP share it.
 //! - What a verifier refuses travels inside rustls's own error, so that whoever gets that error in the end (a link, an
-//!   HTTP client) finds the sentence in it: [`explain`].
+//!   HTTP client) finds the sentence in it: [`explain()`].
 //!
 //! TLS 1.2 (RFC 5246; ECDHE suites with AES-GCM or ChaCha20 only) and 1.3 (RFC 8446), rustls with ring.
 
