@@ -19,6 +19,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon on `data`, with `site` if it is a first start.
     pub fn start(data: &Path, site: Option<&Path>) -> anyhow::Result<Daemon> {
+        Daemon::with(data, site, &[])
+    }
+
+    /// The same with `options`, as environment variables.
+    pub fn with(data: &Path, site: Option<&Path>, options: &[(&str, &str)]) -> anyhow::Result<Daemon> {
         let listen = free_address()?;
         let config = data.with_extension("toml");
         let site = site.map(|site| format!("[site]\nfile = {:?}\n", site)).unwrap_or_default();
@@ -33,6 +38,7 @@ impl Daemon {
             .arg(data)
             .args(["--listen", &listen])
             .env("HEADEND_ADMIN_KEY", KEY)
+            .envs(options.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

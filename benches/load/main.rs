@@ -1,8 +1,9 @@
 //! A load against the built daemon on loopback, in ratios to a raw loopback echo measured in the same run.
 //!
-//!     cargo bench --bench load                  # everything, about three minutes
+//!     cargo bench --bench load                  # everything, about five minutes
 //!     cargo bench --bench load -- exec          # calls only
 //!     cargo bench --bench load -- start 1000    # start-up and memory of 1 000 modules
+//!     cargo bench --bench load -- recorder      # calls with the flight recorders, beside calls without
 //!
 //! The path of a call: WebSocket → daemon → driver process → daemon → TCP echo device, and back. The device, the
 //! clients and the daemon share the machine's cores, so absolute figures are a floor.
@@ -27,6 +28,8 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const SPAN: Duration = Duration::from_secs(5);
 /// What a start leaves to be freed or flushed is not the cost of an idle module.
 const SETTLE: Duration = Duration::from_secs(3);
+/// Pairs of measurements of which the middle one counts.
+const ROUNDS: usize = 7;
 const START_LIMIT: Duration = Duration::from_secs(120);
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
@@ -45,14 +48,16 @@ fn main() -> anyhow::Result<()> {
         match words.as_slice() {
             [] => {
                 bench.exec().await?;
+                bench.recorder().await?;
                 bench.starts(&[100, 1000, 5000]).await
             }
             ["exec"] => bench.exec().await,
+            ["recorder"] => bench.recorder().await,
             ["start", counts @ ..] => {
                 let counts: Result<Vec<usize>, _> = counts.iter().map(|count| count.parse()).collect();
                 bench.starts(&counts?).await
             }
-            other => anyhow::bail!("expected nothing, `exec`, or `start COUNT …`, not {other:?}"),
+            other => anyhow::bail!("expected nothing, `exec`, `recorder`, or `start COUNT …`, not {other:?}"),
         }
     })
 }
@@ -67,7 +72,15 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// A daemon whose system has `modules` modules or more, and that system; made before, or now.
     async fn daemon(&self, modules: usize) -> anyhow::Result<(Daemon, String)> {
-        let daemon = Daemon::start(self.data, None)?;
+        self.daemon_with(modules, &[]).await
+    }
+
+    async fn daemon_with(
+        &self,
+        modules: usize,
+        options: &[(&str, &str)],
+    ) -> anyhow::Result<(Daemon, String)> {
+        let daemon = Daemon::with(self.data, None, options)?;
         let system = Admin::new(&daemon.listen).grow(modules, self.echo.address).await?;
         self.echo.reaches(modules, Instant::now(), START_LIMIT).await?;
         Ok((daemon, system))
@@ -112,6 +125,39 @@ impl Bench<'_> {
         self.stop(daemon).await
     }
 
+    /// With the recorders and without by turns, so that whatever else the machine does befalls both. Every other round begins
+    /// with those without.
+    async fn recorder(&self) -> anyhow::Result<()> {
+        let modules = 100;
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            for recorded in [round % 2 == 0, round % 2 != 0] {
+                let bytes = if recorded { "65536" } else { "0" };
+                let options = [("HEADEND_CONNECTIONS_RECORDER_BYTES", bytes)];
+                let (daemon, system) = self.daemon_with(modules, &options).await?;
+                // Longer than it takes to fill the rings.
+                sessions::load(&daemon.listen, KEY, &system, modules, 1, 2 * WARM_UP).await?;
+                let rate = sessions::load(&daemon.listen, KEY, &system, modules, 1, SPAN).await?.rate();
+                if recorded {
+                    with.push(rate)
+                } else {
+                    without.push(rate)
+                }
+                self.stop(daemon).await?;
+            }
+        }
+        let ratios: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with / without).collect();
+        let (with, without, ratio) = (median(with), median(without), median(ratios));
+        figure("exec, 100 modules, without recorders: rate", format!("{without:.0}/s"));
+        report(
+            "exec, 100 modules, with recorders: rate, to without",
+            format!("{with:.0}/s, {ratio:.3} ×"),
+            "≥ 0.97 ×",
+            ratio >= 0.97,
+        );
+        Ok(())
+    }
+
     async fn starts(&self, counts: &[usize]) -> anyhow::Result<()> {
         for &modules in counts {
             let (first, _) = self.daemon(modules).await?;
@@ -130,6 +176,11 @@ impl Bench<'_> {
         }
         Ok(())
     }
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Builds the driver once, as a first start does; returns what the daemon without modules takes, bytes.

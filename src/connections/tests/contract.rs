@@ -6,6 +6,7 @@ use super::{
     super::{Connections, Error, Mode, Reason, State},
     harness::{DEADLINE, Receipts, Recorder, eventually, never_retry, pattern, quick},
     kinds::{Kind, Tcp, TcpMakeBreak, Tls, TlsMakeBreak, Unix, UnixMakeBreak, WebSocket, WebSocketMakeBreak},
+    recorded::everything_is_recorded_in_order,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -49,6 +50,7 @@ contract!(Tcp as tcp, TcpMakeBreak as tcp_make_break, Unix as unix, UnixMakeBrea
     garbage,
     half_open,
     name_that_comes_and_changes,
+    everything_is_recorded_in_order,
 });
 
 pub(super) fn make_break(kind: &impl Kind) -> bool {
@@ -56,7 +58,7 @@ pub(super) fn make_break(kind: &impl Kind) -> bool {
 }
 
 /// A device that is there, and a link to it that is up: make-break links by being asked.
-async fn connected<K: Kind>(
+pub(super) async fn connected<K: Kind>(
     connections: &Connections,
     recorder: &Recorder,
 ) -> (K, super::super::Link, super::kinds::Stream) {

@@ -1,6 +1,8 @@
 //! A sink that remembers, and waiting for conditions with a generous deadline.
 
-use super::super::{Connections, Error, Form, Link, Options, Payload, Receipt, Sink, State, Target};
+use super::super::{
+    Connections, Error, Form, Link, Options, Payload, Receipt, Sink, State, Target, recorder,
+};
 use parking_lot::Mutex;
 use std::{
     sync::{Arc, LazyLock},
@@ -19,6 +21,8 @@ struct Inner {
     changed: Notify,
     /// Permits to take one read each; closed: takes everything.
     reads: Semaphore,
+    /// Every link of these tests is recorded.
+    tape: Arc<recorder::Recorder>,
 }
 
 #[derive(Default)]
@@ -57,8 +61,14 @@ impl Recorder {
 
     /// Takes nothing until it is let.
     pub(super) fn slow() -> Self {
-        let inner = Inner { record: Mutex::default(), changed: Notify::new(), reads: Semaphore::new(0) };
+        let tape = recorder::Recorder::new(1024 * 1024).expect("a recorder");
+        let inner =
+            Inner { record: Mutex::default(), changed: Notify::new(), reads: Semaphore::new(0), tape };
         Self(Arc::new(inner))
+    }
+
+    pub(super) fn tape(&self) -> Arc<recorder::Recorder> {
+        self.0.tape.clone()
     }
 
     pub(super) fn open_up(&self) {
@@ -141,6 +151,10 @@ impl Recorder {
 }
 
 impl Sink for Ear {
+    fn recorder(&self) -> Option<Arc<recorder::Recorder>> {
+        Some(self.0.0.tape())
+    }
+
     fn state(&self, state: &State) {
         self.0.0.change(|record| record.states.push(state.clone()));
     }

@@ -11,6 +11,7 @@ mod kinds;
 mod make_break;
 mod peers;
 mod proxied;
+mod recorded;
 mod silent;
 pub(super) mod simulated;
 mod source;

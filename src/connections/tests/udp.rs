@@ -4,6 +4,7 @@ use super::{
     super::{Connections, Error, Link, Options, Reason, State, Target, udp::Settings},
     harness::{DEADLINE, Receipts, Recorder, eventually, never_retry, quick},
     kinds::own_address,
+    recorded::messages,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::{net::UdpSocket, time::timeout};
@@ -104,6 +105,11 @@ async fn a_datagram_per_transmit_and_boundaries_are_kept() {
     let got: Vec<usize> = pieces(&recorder).iter().map(Vec::len).collect();
     assert_eq!(got[..sizes.len()], sizes);
     assert!(got[sizes.len()..].iter().all(|length| *length == 2));
+    let recorded =
+        |way| messages(&recorder).into_iter().filter_map(move |(is, _, bytes)| (is == way).then_some(bytes));
+    let expected = (0..).zip(sizes).map(|(n, size)| vec![n; size]).chain((0..50).map(|n| vec![n]));
+    assert!(recorded("sent").eq(expected));
+    assert!(recorded("received").eq(pieces(&recorder)));
 
     let error = Receipts::transmit(&link, vec![0; 65_508]).await.expect_err("too long");
     assert!(matches!(error, Error::Unable { .. }), "{error}");

@@ -5,6 +5,7 @@ use super::{
     harness::{DEADLINE, Receipts, Recorder, never_retry, quick},
     kinds::{acceptor, own_address, websocket_target},
     peers::{Identity, Peer, params, program, self_signed},
+    recorded::messages,
 };
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -93,6 +94,16 @@ async fn messages_keep_their_boundaries_and_their_form() {
         assert_eq!(record.forms, [Form::Text, Form::Text, Form::Bytes, Form::Bytes, Form::Text]);
         assert_eq!(record.pieces, [&b"{\"a\":1}"[..], b"", b"raw", b"", big.as_bytes()]);
     });
+    let recorded = messages(&recorder).into_iter();
+    let (sent, received): (Vec<_>, Vec<_>) = recorded.partition(|(way, ..)| *way == "sent");
+    let sent = sent.into_iter().map(|(_, form, bytes)| (form, bytes));
+    assert!(
+        sent.eq([(Form::Text, "{\"a\":1}"), (Form::Text, ""), (Form::Bytes, "raw"), (Form::Bytes, "")]
+            .map(|(form, text)| (form, text.as_bytes().to_vec())))
+    );
+    let received = received.into_iter().map(|(_, form, bytes)| (form, bytes));
+    recorder
+        .look(|record| assert!(received.eq(record.forms.iter().copied().zip(record.pieces.iter().cloned()))));
     let text = Payload { form: Form::Text, ..Payload::from(Bytes::from_static(b"\xff")) };
     Receipts::transmit(&link, text).await.expect_err("no UTF-8");
     assert!(link.state().is_up());

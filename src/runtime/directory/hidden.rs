@@ -4,7 +4,7 @@
 //! - every text, and every number, in settings that are sealed at rest (level support and up): whoever sealed them has said that not
 //!   everybody is to see them;
 //! - in [`connections::SETTINGS_KEY`](crate::connections::SETTINGS_KEY) and in the module's URI: what is called a password, a key, a token
-//!   or the like.
+//!   or the like; and the values of HTTP headers, but for those that nobody puts a key into.
 
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
@@ -18,6 +18,10 @@ const DEPTH: u32 = 16;
 
 /// Names that say it, or end with it.
 const TELLING: &[&str] = &["password", "passphrase", "secret", "token", "key", "authorization", "cookie"];
+
+/// Headers without keys.
+const HARMLESS: &[&str] =
+    &["accept", "accept-encoding", "accept-language", "cache-control", "content-type", "user-agent"];
 
 /// What settings documents that are sealed at rest have, whether or not others override it.
 pub(super) fn sealed(layers: &[Layer], found: &mut Vec<Secret>) {
@@ -74,12 +78,23 @@ pub(super) fn telling(value: &Value, found: &mut Vec<Secret>) {
     match value {
         Value::Object(values) => {
             for (key, value) in values {
-                if tells(key) { collect(value, found) } else { telling(value, found) }
+                match value {
+                    _ if tells(key) => collect(value, found),
+                    Value::Object(headers) if key == "headers" => {
+                        let secret = headers.iter().filter(|(name, _)| !harmless(name));
+                        secret.for_each(|(_, value)| collect(value, found));
+                    }
+                    _ => telling(value, found),
+                }
             }
         }
         Value::Array(values) => values.iter().for_each(|value| telling(value, found)),
         _ => {}
     }
+}
+
+fn harmless(header: &str) -> bool {
+    HARMLESS.iter().any(|name| name.eq_ignore_ascii_case(header))
 }
 
 fn tells(name: &str) -> bool {
@@ -153,10 +168,10 @@ mod tests {
     fn names_tell_what_is_secret_of_a_connection() {
         let settings = json!({
             "tls": { "ca": "no", "key": "PEM" },
-            "http": { "headers": { "X-API-Key": "abc", "Accept": "no", "Authorization": "Bearer def" } },
+            "http": { "headers": { "X-API-Key": "abc", "Accept": "no", "X-Auth": "jkl", "Authorization": "Bearer def" } },
             "ssh": { "username": "no", "password": "ghi", "keyboard": "no" },
         });
-        assert_eq!(exposed(|found| telling(&settings, found)), ["PEM", "abc", "Bearer def", "ghi"]);
+        assert_eq!(exposed(|found| telling(&settings, found)), ["PEM", "abc", "jkl", "Bearer def", "ghi"]);
         let uri = "https://me:p%C3%A4ss+@host/path?token=a%20b&size=7";
         assert_eq!(exposed(|found| of_uri(uri, found)), ["päss+", "p%C3%A4ss+", "a b"]);
         assert!(exposed(|found| of_uri("serial:///dev/ttyS0?baud=9600", found)).is_empty());
