@@ -1,5 +1,5 @@
 //! HTTP against real sockets: `exchanges` and `errors` with a server that does as it is told, `link` and `faults` for what they say about
-//! the service, `lighttpd` with a real server and a real proxy.
+//! the service, `recorded` for the flight recorder, `lighttpd` with a real server and a real proxy.
 
 mod errors;
 mod exchanges;
@@ -7,3 +7,4 @@ mod faults;
 mod lighttpd;
 mod link;
 mod peer;
+mod recorded;
