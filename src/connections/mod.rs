@@ -51,6 +51,7 @@ pub mod recorder;
 mod resolve;
 mod settings;
 mod shared;
+pub mod ssh;
 mod state;
 mod target;
 mod task;
@@ -75,6 +76,7 @@ pub use state::{Failure, Reason, State};
 pub use target::{Address, Endpoint, Mode, Target};
 pub use tls::Tls;
 
+use crate::ssh::KnownHosts;
 use counters::Counters;
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{borrow::Cow, future::Future, sync::Arc};
@@ -96,6 +98,8 @@ struct Hub {
     simulated: Option<tests::simulated::Network>,
     buffers: buffers::Pool,
     udp: udp::Registry,
+    /// The keys of SSH hosts.
+    pins: Option<KnownHosts>,
 }
 
 /// Where a link delivers to. Only the link's own task calls it, so its calls never overlap; none of them after
@@ -141,6 +145,7 @@ impl Connections {
             simulated: tests::simulated::current(),
             buffers: buffers::Pool::new(options.read_bytes),
             udp: udp::Registry::default(),
+            pins: options.known_hosts.clone().map(KnownHosts::new),
             options,
         }))
     }

@@ -1,7 +1,7 @@
 //! Every time-out, limit and back-off of this component. Explained at more length in `docs/connections.md`.
 
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -51,6 +51,10 @@ pub struct Options {
     pub read_bytes: usize,
     /// Memory that the flight recorder of a module may grow to. 0 switches the recorders off.
     pub recorder_bytes: usize,
+
+    /// Where the keys of SSH hosts are pinned. None: nowhere, and only hosts whose key is in their settings are trusted.
+    #[serde(skip)]
+    pub known_hosts: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -77,6 +81,7 @@ impl Default for Options {
             queue_bytes: 1024 * 1024,
             read_bytes: 32 * 1024,
             recorder_bytes: 64 * 1024,
+            known_hosts: None,
         }
     }
 }

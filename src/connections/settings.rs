@@ -1,6 +1,6 @@
 //! What a module's settings say of its connection, under the one key [`KEY`]: what the module's own fields cannot say.
 
-use super::{http, tls::Tls, udp, websocket};
+use super::{http, ssh, tls::Tls, udp, websocket};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{net::IpAddr, sync::Arc};
@@ -20,6 +20,7 @@ pub struct Settings {
     pub http: Arc<http::Settings>,
     pub udp: udp::Settings,
     pub websocket: Arc<websocket::Settings>,
+    pub ssh: Arc<ssh::Settings>,
 }
 
 impl Settings {

@@ -8,6 +8,7 @@ use super::{
     http::{self, Exchanges},
     inner::{Accepted, Flush, Inner, Order, Orders},
     options::ms,
+    ssh,
     wire::Writer,
 };
 use futures_util::task::AtomicWaker;
@@ -295,6 +296,17 @@ impl Shared {
         self.inner.lock().touched = Instant::now();
     }
 
+    /// What commands can be run in, while it is up.
+    pub(super) fn ssh(&self) -> Option<Arc<ssh::Session>> {
+        self.inner.lock().writer.as_ref().and_then(Writer::ssh)
+    }
+
+    /// Why nothing can be done with the connection now.
+    pub(super) fn absent(&self) -> Error {
+        let inner = self.inner.lock();
+        if inner.orders.close { inner.closed() } else { inner.not_up() }
+    }
+
     /// Make-break: how much longer to hold the connection. None: it is over, and nothing can be written to it any more.
     pub(super) fn expire(&self, hold: Duration) -> Option<Duration> {
         let mut inner = self.inner.lock();
@@ -304,6 +316,10 @@ impl Shared {
         }
         if idle < hold {
             return Some(hold - idle);
+        }
+        let running = inner.writer.as_ref().and_then(Writer::ssh);
+        if running.is_some_and(|session| session.busy()) {
+            return Some(hold.max(ms(1)));
         }
         let writer = inner.writer.take();
         drop(inner);

@@ -2,7 +2,7 @@
 //!
 //! Each kind is a variant of [`Address`]: everything outside `dial/` and the kind's own folder is the same for all of them.
 
-use super::{Payload, http, tls::Tls, udp, websocket};
+use super::{Payload, http, ssh, tls::Tls, udp, websocket};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Compared by value, so that a reconciler can see whether it changed.
@@ -24,6 +24,7 @@ pub enum Address {
         tls: Arc<Tls>,
     },
     Udp(udp::Target),
+    Ssh(ssh::Target),
     /// A stream socket in the file system: how emulators are reached.
     Unix(PathBuf),
     WebSocket(websocket::Service),
@@ -69,6 +70,11 @@ impl Target {
         Self::new(Address::Udp(udp::Target { endpoint: Endpoint::new(host, port), settings }))
     }
 
+    pub fn ssh(host: impl Into<String>, port: u16, settings: ssh::Settings) -> Self {
+        let (endpoint, settings) = (Endpoint::new(host, port), Arc::new(settings));
+        Self::new(Address::Ssh(ssh::Target { endpoint, settings }))
+    }
+
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Self::new(Address::Unix(path.into()))
     }
@@ -104,6 +110,7 @@ impl Address {
             Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Udp(udp::Target { endpoint, .. }) => {
                 Some(endpoint)
             }
+            Self::Ssh(ssh::Target { endpoint, .. }) => Some(endpoint),
             Self::WebSocket(service) => Some(service.endpoint()),
             Self::Unix(_) | Self::Http(_) => None,
         }
@@ -125,6 +132,7 @@ impl Address {
             | Self::Tls { .. }
             | Self::Udp(_)
             | Self::WebSocket(_)
+            | Self::Ssh(_)
             | Self::Unix(_)
             | Self::Http(_) => false,
         }
@@ -133,7 +141,7 @@ impl Address {
     /// What is sent and received are messages with boundaries, not parts of a stream.
     pub fn messages(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Tls { .. } | Self::Unix(_) | Self::Http(_) => false,
+            Self::Tcp(_) | Self::Tls { .. } | Self::Ssh(_) | Self::Unix(_) | Self::Http(_) => false,
             Self::Udp(_) | Self::WebSocket(_) => true,
         }
     }
@@ -144,7 +152,7 @@ impl Address {
             Self::Tls { tls, .. } => Some(tls.verify),
             Self::WebSocket(service) => service.tls().map(|tls| tls.verify),
             Self::Http(client) => client.tls().map(|tls| tls.verify),
-            Self::Tcp(_) | Self::Udp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Udp(_) | Self::Ssh(_) | Self::Unix(_) => None,
         }
     }
 
@@ -158,6 +166,7 @@ impl Address {
         match self {
             Self::Udp(_) => udp::refuses(payload),
             Self::WebSocket(_) => websocket::refuses(payload),
+            Self::Ssh(target) => target.refuses(payload),
             _ => None,
         }
     }
@@ -170,6 +179,7 @@ impl fmt::Display for Address {
             Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Udp(udp::Target { endpoint, .. }) => {
                 endpoint.fmt(f)
             }
+            Self::Ssh(ssh::Target { endpoint, .. }) => write!(f, "ssh://{endpoint}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::WebSocket(service) => service.fmt(f),
             Self::Http(client) => client.fmt(f),

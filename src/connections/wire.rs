@@ -6,6 +6,7 @@
 use super::{
     buffers::{Buffer, Pool},
     payload::{Form, Payload},
+    ssh,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -46,6 +47,11 @@ pub(super) trait Transport: Send {
 
     /// Ready when all that was taken has been handed to the system.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// What commands can be run in.
+    fn ssh(&self) -> Option<Arc<ssh::Session>> {
+        None
+    }
 }
 
 /// How a [`Transport`] gives what came.
@@ -158,6 +164,13 @@ impl Writer {
     /// Written on the transmitting thread, many payloads at once.
     pub(super) fn is_socket(&self) -> bool {
         !matches!(self, Self::Transport(_))
+    }
+
+    pub(super) fn ssh(&self) -> Option<Arc<ssh::Session>> {
+        match self {
+            Self::Transport(transport) => transport.lock().ssh(),
+            _ => None,
+        }
     }
 
     /// On the transmitting thread; `WouldBlock` where only the link's task may write.

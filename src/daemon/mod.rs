@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use crate::{
     api,
     config::Config,
-    connections::Connections,
+    connections::{self, Connections},
     repositories::{self, Repositories},
     runtime::{self, Runtime},
     secrets::{self, Secret, Vault, key::Key},
@@ -124,8 +124,11 @@ async fn serve(config: Config, preset: Option<Key>) -> Result<(), Error> {
     first::apply(&config.site, &store, &vault, api::now()).await?;
     let key = api::keys::bootstrap(&*store, preset).await?;
 
-    let repositories = Repositories::open(data.join("repositories"), config.builds)?;
-    let connections = Connections::new(config.connections);
+    // One file for all: whoever meets a host first pins its key.
+    let known_hosts = std::path::absolute(data.join("known_hosts")).ok();
+    let builds = repositories::Options { known_hosts: known_hosts.clone(), ..config.builds };
+    let repositories = Repositories::open(data.join("repositories"), builds)?;
+    let connections = Connections::new(connections::Options { known_hosts, ..config.connections });
     let options = runtime::Options {
         run_dir: run_dir(&data)?,
         trampoline: Some("/proc/self/exe".into()),

@@ -1,6 +1,7 @@
 //! One connection attempt. A file for each kind; most of them build on [`tcp::stream`].
 
 pub(super) mod failure;
+mod ssh;
 pub(super) mod tcp;
 pub(super) mod tls;
 mod udp;
@@ -45,6 +46,7 @@ async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Failure> {
             tcp::stream(hub, endpoint, deadline).await.map(|(stream, peer)| Wire::tcp(stream, peer))
         }
         Address::Tls { endpoint, tls } => tls::dial(hub, endpoint, tls, deadline).await,
+        Address::Ssh(target) => ssh::dial(hub, target, deadline).await,
         Address::Udp(target) => udp::dial(hub, target, deadline).await,
         Address::WebSocket(service) => websocket::dial(hub, service, deadline).await,
         Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {

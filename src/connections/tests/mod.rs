@@ -15,6 +15,7 @@ mod recorded;
 mod silent;
 pub(super) mod simulated;
 mod source;
+mod ssh;
 mod start_tls;
 mod stress;
 mod tls;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drivers_sdk_protocol::manifest::{Kind, Manifest};
 
-use crate::connections::{Address, Endpoint, Mode, Settings, Target, Tls, http, udp, websocket};
+use crate::connections::{Address, Endpoint, Mode, Settings, Target, Tls, http, ssh, udp, websocket};
 use crate::model::{Driver, Module};
 
 /// How long a make-break link stays connected after the last traffic, if neither the settings nor the driver say.
@@ -65,9 +65,12 @@ fn address(
     manifest: &Manifest,
     settings: &Settings,
 ) -> Result<Address, String> {
-    let unsupported = |what: &str| Err(format!("this version cannot connect to {what} devices yet"));
     match manifest.kind {
-        Kind::Ssh => unsupported("SSH"),
+        Kind::Ssh => {
+            settings.ssh.check()?;
+            let endpoint = endpoint(module, driver, settings)?;
+            Ok(Address::Ssh(ssh::Target { endpoint, settings: settings.ssh.clone() }))
+        }
         Kind::Service => Ok(Address::Http(service_http(module, driver, settings)?)),
         Kind::Websocket => Ok(Address::WebSocket(websocket(module, driver, settings)?)),
         _ if module.udp => Ok(Address::Udp(udp::Target {

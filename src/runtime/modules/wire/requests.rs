@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use drivers_sdk_protocol::message::{Failure, Headed, HttpRequest, HttpResponse, SshExec, code};
+use drivers_sdk_protocol::message::{Failure, Headed, HttpRequest, HttpResponse, SshExec, SshOutput, code};
+use serde::Serialize;
 
 use super::Wire;
-use crate::connections::{self, Link, Payload, Reason, http};
+use crate::connections::{self, Link, Payload, Reason, http, ssh};
 use crate::runtime::host::inbound::Answer;
 
 impl Wire {
@@ -41,6 +42,7 @@ impl Wire {
             Err(failure) => answer.failed(&failure),
         }
     }
+
     /// Drops a connection because the driver asks for that.
     pub(crate) fn disconnect(&self, connection: u64, reason: Reason, why: &str) {
         let state = self.0.lock();
@@ -96,8 +98,17 @@ impl Wire {
     }
 
     /// Runs a command beside the shell.
-    pub(crate) fn ssh_exec(&self, answer: Answer, _exec: SshExec) {
-        answer.failed(&refused("this connection is not one to an SSH server, which alone runs commands"));
+    pub(crate) fn ssh_exec(&self, answer: Answer, exec: SshExec) {
+        let link = match self.meant(0) {
+            Ok(link) => link,
+            Err(failure) => return answer.failed(&failure),
+        };
+        tokio::spawn(async move {
+            match link.ssh_exec(&exec.command, exec.timeout_ms.map(Duration::from_millis)).await {
+                Ok(output) => ended(&answer, &output),
+                Err(error) => answer.failed(&not_run(&error)),
+            }
+        });
     }
 
     /// Waits for the module's turn on the connection that it shares.
@@ -123,12 +134,37 @@ fn transmit(link: &Link, answer: Answer, payload: Payload) {
     link.transmit(payload, receipt);
 }
 
+fn ended(answer: &Answer, output: &ssh::Output) {
+    let ssh::Output { status, signal, stdout, stderr } = output;
+    let head = SshOutput { status: *status, signal: signal.clone(), stdout: stdout.len() as u64 };
+    headed(answer, &head, &[stdout, stderr]);
+}
+
+fn not_run(error: &ssh::ExecError) -> Failure {
+    let code = match error {
+        ssh::ExecError::Link(connections::Error::Unable { .. }) | ssh::ExecError::NotSsh { .. } => {
+            code::BAD_REQUEST
+        }
+        ssh::ExecError::Link(_) => code::OFFLINE,
+        ssh::ExecError::Late { .. } => code::TIMEOUT,
+        ssh::ExecError::TooMuch { .. } | ssh::ExecError::Refused { .. } => code::DEVICE,
+    };
+    Failure { code: code.into(), message: error.to_string(), ..Failure::default() }
+}
+
 fn responded(answer: &Answer, response: http::Response) {
     let http::Response { status, headers, body } = response;
-    match serde_json::to_vec(&HttpResponse { status, headers }) {
+    headed(answer, &HttpResponse { status, headers }, &[&body]);
+}
+
+/// A head, and the bytes it speaks of.
+fn headed(answer: &Answer, head: &impl Serialize, body: &[&[u8]]) {
+    match serde_json::to_vec(head) {
         Ok(head) => {
-            let mut payload = BytesMut::with_capacity(4 + head.len() + body.len());
-            Headed { head: &head, body: &body }.write(&mut payload);
+            let length: usize = body.iter().map(|part| part.len()).sum();
+            let mut payload = BytesMut::with_capacity(4 + head.len() + length);
+            Headed { head: &head, body: &[] }.write(&mut payload);
+            body.iter().for_each(|part| payload.extend_from_slice(part));
             answer.done(&payload);
         }
         Err(error) => answer.failed(&refused(&error.to_string())),
