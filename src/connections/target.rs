@@ -120,6 +120,7 @@ impl Address {
     pub(super) fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
         match self {
             Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => Some(endpoint),
+            Self::Ssh(ssh::Target { endpoint, .. }) => Some(endpoint),
             Self::WebSocket(service) => Some(service.endpoint_mut()),
             _ => None,
         }
@@ -179,7 +180,7 @@ impl fmt::Display for Address {
             Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Udp(udp::Target { endpoint, .. }) => {
                 endpoint.fmt(f)
             }
-            Self::Ssh(ssh::Target { endpoint, .. }) => write!(f, "ssh://{endpoint}"),
+            Self::Ssh(ssh::Target { endpoint, .. }) => endpoint.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::WebSocket(service) => service.fmt(f),
             Self::Http(client) => client.fmt(f),

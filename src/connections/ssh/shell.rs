@@ -115,7 +115,11 @@ impl Transport for Shell {
     fn poll_send(&mut self, cx: &mut Context<'_>, payload: &Payload) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Stream::Channel { outgoing, .. } if !payload.bytes.is_empty() => {
-                outgoing.as_mut().poll_write(cx, &payload.bytes)
+                match outgoing.as_mut().poll_write(cx, &payload.bytes) {
+                    // The session has ended; what comes in says why.
+                    Poll::Ready(Err(_)) => Poll::Pending,
+                    taken => taken,
+                }
             }
             // An empty payload asks for the connection only.
             Stream::Channel { .. } | Stream::Silent(_) => Poll::Ready(Ok(payload.bytes.len())),

@@ -1,10 +1,12 @@
 //! How to make a peer of each kind, and the target that reaches it.
 
 mod porch;
+mod ssh;
 mod tls;
 mod websocket;
 
 pub(super) use porch::Porch;
+pub(super) use ssh::Ssh;
 pub(super) use tls::{Tls, acceptor};
 pub(super) use websocket::{WebSocket, target as websocket_target};
 
