@@ -41,6 +41,8 @@ pub(super) const RANGES: &[(&str, &str, i64, i64)] = &[
     ("connections", "keepalive_interval_ms", 1_000, HOUR),
     ("connections", "keepalive_count", 1, 100),
     ("connections", "user_timeout_ms", 0, HOUR),
+    ("connections", "bus_turn_ms", 100, 600_000),
+    ("connections", "bus_settle_ms", 0, 60_000),
     ("connections", "queue_bytes", 4 * KIB, GIB),
     ("connections", "read_bytes", 512, 16 * MIB),
     ("connections", "recorder_bytes", 0, GIB),

@@ -35,6 +35,14 @@ pub enum Error {
     #[error("{address}: {what}")]
     Unable { address: String, what: &'static str },
 
+    /// One turn at a time.
+    #[error("this link waits already for its turn on the shared connection")]
+    Waiting,
+
+    /// The turn that was waited for is no longer wanted.
+    #[error("no longer waits for its turn on the shared connection")]
+    Withdrawn,
+
     /// The link was closed on this side.
     #[error("not sent, the link to {address} has been closed")]
     Closed { address: String },
@@ -50,7 +58,9 @@ impl Error {
             | Self::Ended { .. }
             | Self::Full { .. }
             | Self::NoStream { .. }
-            | Self::Unable { .. } => None,
+            | Self::Unable { .. }
+            | Self::Waiting
+            | Self::Withdrawn => None,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Inner {
     /// Writing failed; the task will find out by reading, or from here.
     pub(super) broken: Option<Failure>,
     pub(super) outbox: Outbox,
+    /// Who waits for the link's turn on a shared connection.
+    pub(super) turn: Option<Receipt>,
     /// Something was written that may still wait on this side of the system.
     pub(super) unflushed: bool,
     /// Last traffic, for make-break.
@@ -80,6 +82,7 @@ impl Inner {
             writer: None,
             broken: None,
             outbox: Outbox::default(),
+            turn: None,
             unflushed: false,
             touched: Instant::now(),
             orders: Orders::default(),
@@ -163,10 +166,16 @@ impl Inner {
     }
 
     pub(super) fn flush(&mut self, cx: &mut Context<'_>, recorder: Option<&Recorder>) -> Flush {
-        let Some(writer) = &self.writer else { return Flush::Clean };
         // Writing again would only be told that it is closed, which says less than what is known.
-        if self.broken.is_some() {
+        let Some(writer) = self.writer.as_ref().filter(|_| self.broken.is_none()) else {
             return Flush::Clean;
+        };
+        if self.turn.is_some() {
+            return match writer.poll_turn(cx) {
+                Poll::Pending => Flush::Blocked,
+                Poll::Ready(Err(error)) => Flush::Broke(dial::loss(&self.target.address, &error)),
+                Poll::Ready(Ok(())) => Flush::Sent(0, self.turn.take().into_iter().collect()),
+            };
         }
         let Some(front) = self.outbox.front() else {
             if !self.unflushed {
@@ -226,11 +235,40 @@ impl Inner {
     }
 
     pub(super) fn break_off(&mut self, failure: Failure) -> Vec<Receipt> {
-        self.broken = Some(failure);
-        self.outbox.take()
+        // The first thing that goes wrong says most.
+        self.broken.get_or_insert(failure);
+        self.take_waiting()
+    }
+
+    /// Nothing is sent any more of what waits; the caller answers these.
+    pub(super) fn take_waiting(&mut self) -> Vec<Receipt> {
+        let mut receipts = self.outbox.take();
+        receipts.extend(self.turn.take());
+        receipts
+    }
+
+    /// Something waits for the connection.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.outbox.is_empty() || self.turn.is_some()
+    }
+
+    /// Why nobody can wait for a turn now.
+    pub(super) fn no_turn(&self) -> Option<Error> {
+        if self.orders.close {
+            Some(self.closed())
+        } else if let Some(failure) = &self.broken {
+            Some(Error::Down(failure.clone()))
+        } else if self.turn.is_some() {
+            Some(Error::Waiting)
+        } else if self.writer.is_none() && self.target.mode == Mode::KeepOpen {
+            Some(self.not_up())
+        } else {
+            None
+        }
     }
 
     pub(super) fn order(&mut self, traffic: bool) -> Option<Order> {
+        let wanted = self.is_wanted();
         let orders = &mut self.orders;
         if orders.close {
             Some(Order::Close)
@@ -245,7 +283,7 @@ impl Inner {
             Some(Order::Attempt)
         } else if let Some(upgrade) = self.outbox.next_upgrade() {
             Some(Order::StartTls(upgrade))
-        } else if traffic && !self.outbox.is_empty() {
+        } else if traffic && wanted {
             Some(Order::Traffic)
         } else {
             None

@@ -115,6 +115,10 @@ impl Line {
         self.poll_timer(cx, shared)
     }
 
+    pub(super) fn give_up(&mut self, failure: &Failure) {
+        self.reader.give_up(failure);
+    }
+
     fn poll_timer<'a>(&mut self, cx: &mut Context<'_>, shared: &'a Shared) -> Poll<Event<'a>> {
         while let Some(timer) = &mut self.timer {
             std::task::ready!(timer.as_mut().poll(cx));

@@ -63,6 +63,18 @@ impl Link {
         self.0.0.start_tls(receipt);
     }
 
+    /// Waits for this link's turn on a connection that it shares ([`Address::Bus`](super::Address::Bus)); on another it has it at
+    /// once. Until [`Link::release`], or until it has lasted `bus_turn_ms`, only this link sends, and hears what comes. One at a
+    /// time may wait. The receipt is called when the turn has come, or with the reason why it will not.
+    pub fn acquire(&self, receipt: Receipt) {
+        self.0.0.acquire(receipt);
+    }
+
+    /// Gives the turn back, or stops waiting for it. Nothing, if there is none.
+    pub fn release(&self) {
+        self.0.0.release();
+    }
+
     pub fn state(&self) -> State {
         self.0.0.state()
     }

@@ -35,6 +35,7 @@
 //! contract in `tests/`.
 
 mod buffers;
+mod bus;
 mod counters;
 mod dial;
 mod error;
@@ -49,6 +50,8 @@ mod payload;
 mod ration;
 pub mod recorder;
 mod resolve;
+mod rfc2217;
+mod serial;
 mod settings;
 mod shared;
 pub mod ssh;
@@ -100,6 +103,7 @@ struct Hub {
     udp: udp::Registry,
     /// The keys of SSH hosts.
     pins: Option<KnownHosts>,
+    buses: bus::Buses,
 }
 
 /// Where a link delivers to. Only the link's own task calls it, so its calls never overlap; none of them after
@@ -146,6 +150,7 @@ impl Connections {
             buffers: buffers::Pool::new(options.read_bytes),
             udp: udp::Registry::default(),
             pins: options.known_hosts.clone().map(KnownHosts::new),
+            buses: bus::Buses::default(),
             options,
         }))
     }

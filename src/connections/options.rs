@@ -45,6 +45,11 @@ pub struct Options {
     /// TCP user time-out: sent bytes, or probes, unacknowledged for this long make the peer `silent`. 0: the system's default.
     pub user_timeout_ms: u64,
 
+    /// On a connection that several links share: a turn that lasts longer is taken back.
+    pub bus_turn_ms: u64,
+    /// When a turn ends before what was sent last is answered, the line is left alone for this long.
+    pub bus_settle_ms: u64,
+
     /// Bytes that may wait to be sent on one link.
     pub queue_bytes: usize,
     /// Bytes read at once; a link has such a buffer only while it hands bytes on.
@@ -78,6 +83,8 @@ impl Default for Options {
             keepalive_interval_ms: 5_000,
             keepalive_count: 3,
             user_timeout_ms: 20_000,
+            bus_turn_ms: 30_000,
+            bus_settle_ms: 100,
             queue_bytes: 1024 * 1024,
             read_bytes: 32 * 1024,
             recorder_bytes: 64 * 1024,

@@ -1,6 +1,7 @@
 //! What a module's settings say of its connection, under the one key [`KEY`]: what the module's own fields cannot say.
 
 use super::{http, ssh, tls::Tls, udp, websocket};
+use crate::model::serial::LineSettings;
 use serde::Deserialize;
 use serde_json::Value;
 use std::{net::IpAddr, sync::Arc};
@@ -21,6 +22,10 @@ pub struct Settings {
     pub udp: udp::Settings,
     pub websocket: Arc<websocket::Settings>,
     pub ssh: Arc<ssh::Settings>,
+    /// Of a serial port, what the module's `uri` does not say.
+    pub serial: LineSettings,
+    /// The connection is shared with all other modules that have the same address and say so too, in turns.
+    pub bus: bool,
 }
 
 impl Settings {

@@ -197,12 +197,38 @@ impl Shared {
     /// From here on nothing more is written to the connection there is, if any.
     fn abandon(&self, mut inner: parking_lot::MutexGuard<'_, Inner>, outcome: &Result<(), Error>) {
         let writer = inner.writer.take();
-        let receipts = inner.outbox.take();
+        let receipts = inner.take_waiting();
         inner.broken = None;
         drop(inner);
         self.notify();
         drop(writer);
         answer(receipts, outcome);
+    }
+
+    pub(super) fn acquire(&self, receipt: Receipt) {
+        let mut inner = self.inner.lock();
+        if !inner.target.address.turns() {
+            drop(inner);
+            receipt(Ok(()));
+        } else if let Some(error) = inner.no_turn() {
+            drop(inner);
+            receipt(Err(error));
+        } else {
+            inner.turn = Some(receipt);
+            inner.touched = Instant::now();
+            drop(inner);
+            self.notify();
+        }
+    }
+
+    pub(super) fn release(&self) {
+        let mut inner = self.inner.lock();
+        let waited = inner.turn.take();
+        if let Some(writer) = &inner.writer {
+            writer.release();
+        }
+        drop(inner);
+        answer(waited, &Err(Error::Withdrawn));
     }
 
     pub(super) fn state(&self) -> State {
@@ -311,7 +337,7 @@ impl Shared {
     pub(super) fn expire(&self, hold: Duration) -> Option<Duration> {
         let mut inner = self.inner.lock();
         let idle = inner.touched.elapsed();
-        if !inner.outbox.is_empty() {
+        if inner.is_wanted() {
             return Some(hold.max(ms(1)));
         }
         if idle < hold {
@@ -330,7 +356,7 @@ impl Shared {
     /// Make-break, and the peer has closed: false if something was still to be sent on this connection.
     pub(super) fn rest(&self) -> bool {
         let mut inner = self.inner.lock();
-        if !inner.outbox.is_empty() || inner.broken.is_some() {
+        if inner.is_wanted() || inner.broken.is_some() {
             return false;
         }
         let writer = inner.writer.take();
@@ -379,7 +405,7 @@ impl Shared {
         let mut inner = self.inner.lock();
         let writer = inner.writer.take();
         inner.broken = None;
-        let receipts = inner.outbox.take();
+        let receipts = inner.take_waiting();
         let news = self.enter(&mut inner, state);
         drop(inner);
         drop(writer);

@@ -3,6 +3,7 @@
 //! Each kind is a variant of [`Address`]: everything outside `dial/` and the kind's own folder is the same for all of them.
 
 use super::{Payload, http, ssh, tls::Tls, udp, websocket};
+use crate::model::serial::Line;
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Compared by value, so that a reconciler can see whether it changed.
@@ -30,6 +31,18 @@ pub enum Address {
     WebSocket(websocket::Service),
     /// A service: no bytes, but exchanges.
     Http(http::Client),
+    /// A serial port of this machine.
+    Serial {
+        path: PathBuf,
+        line: Line,
+    },
+    /// A serial port behind a gateway that speaks RFC 2217.
+    Rfc2217 {
+        endpoint: Endpoint,
+        line: Line,
+    },
+    /// What is at that address, shared with all other links to it that say so too, in turns.
+    Bus(Box<Address>),
 }
 
 /// Where a network peer is.
@@ -87,6 +100,12 @@ impl Target {
         }
     }
 
+    /// On one connection with all others that say so too.
+    pub fn shared(mut self) -> Self {
+        self.address = Address::Bus(Box::new(self.address));
+        self
+    }
+
     pub fn make_break(mut self, hold: Duration) -> Self {
         self.mode = Mode::MakeBreak { hold };
         self
@@ -107,19 +126,24 @@ impl Address {
     /// Where that is, if it is reached over the network.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
-            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Udp(udp::Target { endpoint, .. }) => {
-                Some(endpoint)
-            }
+            Self::Tcp(endpoint)
+            | Self::Tls { endpoint, .. }
+            | Self::Udp(udp::Target { endpoint, .. })
+            | Self::Rfc2217 { endpoint, .. } => Some(endpoint),
             Self::Ssh(ssh::Target { endpoint, .. }) => Some(endpoint),
             Self::WebSocket(service) => Some(service.endpoint()),
-            Self::Unix(_) | Self::Http(_) => None,
+            Self::Bus(address) => address.endpoint(),
+            Self::Unix(_) | Self::Http(_) | Self::Serial { .. } => None,
         }
     }
 
     #[cfg(test)]
     pub(super) fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
         match self {
-            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } => Some(endpoint),
+            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Rfc2217 { endpoint, .. } => {
+                Some(endpoint)
+            }
+            Self::Bus(address) => address.endpoint_mut(),
             Self::Ssh(ssh::Target { endpoint, .. }) => Some(endpoint),
             Self::WebSocket(service) => Some(service.endpoint_mut()),
             _ => None,
@@ -128,22 +152,16 @@ impl Address {
 
     /// The connection is shared with other links, which take turns on it.
     pub fn turns(&self) -> bool {
-        match self {
-            Self::Tcp(_)
-            | Self::Tls { .. }
-            | Self::Udp(_)
-            | Self::WebSocket(_)
-            | Self::Ssh(_)
-            | Self::Unix(_)
-            | Self::Http(_) => false,
-        }
+        matches!(self, Self::Bus(_))
     }
 
     /// What is sent and received are messages with boundaries, not parts of a stream.
     pub fn messages(&self) -> bool {
         match self {
             Self::Tcp(_) | Self::Tls { .. } | Self::Ssh(_) | Self::Unix(_) | Self::Http(_) => false,
+            Self::Serial { .. } | Self::Rfc2217 { .. } => false,
             Self::Udp(_) | Self::WebSocket(_) => true,
+            Self::Bus(address) => address.messages(),
         }
     }
 
@@ -153,7 +171,22 @@ impl Address {
             Self::Tls { tls, .. } => Some(tls.verify),
             Self::WebSocket(service) => service.tls().map(|tls| tls.verify),
             Self::Http(client) => client.tls().map(|tls| tls.verify),
-            Self::Tcp(_) | Self::Udp(_) | Self::Ssh(_) | Self::Unix(_) => None,
+            Self::Bus(address) => address.tls_verified(),
+            Self::Tcp(_)
+            | Self::Udp(_)
+            | Self::Ssh(_)
+            | Self::Unix(_)
+            | Self::Serial { .. }
+            | Self::Rfc2217 { .. } => None,
+        }
+    }
+
+    /// The device file, if it is a serial port of this machine.
+    pub fn serial_path(&self) -> Option<&str> {
+        match self {
+            Self::Serial { path, .. } => path.to_str(),
+            Self::Bus(address) => address.serial_path(),
+            _ => None,
         }
     }
 
@@ -173,17 +206,20 @@ impl Address {
     }
 }
 
-/// As people write it: `host:port`, `[::1]:port`, `unix:/path`, `http://host/`.
+/// As people write it: `host:port`, `[::1]:port`, `unix:/path`, `serial:///path`, `http://host/`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(endpoint) | Self::Tls { endpoint, .. } | Self::Udp(udp::Target { endpoint, .. }) => {
-                endpoint.fmt(f)
-            }
+            Self::Tcp(endpoint)
+            | Self::Tls { endpoint, .. }
+            | Self::Udp(udp::Target { endpoint, .. })
+            | Self::Rfc2217 { endpoint, .. } => endpoint.fmt(f),
             Self::Ssh(ssh::Target { endpoint, .. }) => endpoint.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::WebSocket(service) => service.fmt(f),
             Self::Http(client) => client.fmt(f),
+            Self::Serial { path, .. } => write!(f, "serial://{}", path.display()),
+            Self::Bus(address) => address.fmt(f),
         }
     }
 }

@@ -206,7 +206,7 @@ impl<S: Sink> Life<S> {
     async fn exchange(&mut self, reader: Reader) -> End {
         let shared = self.shared.clone();
         let mut line = Line::new(reader, &shared, self.journal.waits());
-        loop {
+        let end = loop {
             let piece = match poll_fn(|cx| line.poll(cx, &shared)).await {
                 Event::Received(piece) => piece,
                 Event::Held => {
@@ -220,7 +220,7 @@ impl<S: Sink> Life<S> {
                     }
                     continue;
                 }
-                Event::End(end) => return end,
+                Event::End(end) => break end,
             };
             let mut receiving = pin!(self.sink.received(&piece, piece.form()));
             let interrupted = poll_fn(|cx| match receiving.as_mut().poll(cx) {
@@ -228,9 +228,13 @@ impl<S: Sink> Life<S> {
                 Poll::Pending => line.poll_order(cx, &shared).map(Some),
             });
             if let Some(order) = interrupted.await {
-                return End::Order(order);
+                break End::Order(order);
             }
+        };
+        if let End::Order(Order::Disconnect(failure)) = &end {
+            line.give_up(failure);
         }
+        end
     }
 
     /// Make-break, and the connection ended as it should.

@@ -4,6 +4,7 @@
 //! which only the link's task polls: what is transmitted is queued for it.
 
 use super::{
+    Failure,
     buffers::{Buffer, Pool},
     payload::{Form, Payload},
     ssh,
@@ -33,7 +34,7 @@ pub(super) struct Wire {
 
 /// A connection that is more than a bare socket: TLS, UDP, serial, WebSocket and so on. Only the link's task polls it.
 ///
-/// A transport that knows better than the system why it ended wraps a [`Failure`](super::Failure) with `io::Error::other`.
+/// A transport that knows better than the system why it ended wraps a [`Failure`] with `io::Error::other`.
 pub(super) trait Transport: Send {
     /// `None`: the peer has ended the connection. Needs no flush to make progress.
     fn poll_receive(
@@ -52,6 +53,16 @@ pub(super) trait Transport: Send {
     fn ssh(&self) -> Option<Arc<ssh::Session>> {
         None
     }
+    /// Ready when it is this link's turn, on a connection that is shared.
+    fn poll_turn(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives the turn back, or stops waiting for it.
+    fn release(&mut self) {}
+
+    /// The driver gave the connection up: a shared one ends for all who share it.
+    fn give_up(&mut self, _: &Failure) {}
 }
 
 /// How a [`Transport`] gives what came.
@@ -147,6 +158,14 @@ impl Reader {
     }
 }
 
+impl Reader {
+    pub(super) fn give_up(&mut self, failure: &Failure) {
+        if let Self::Transport(transport) = self {
+            transport.lock().give_up(failure);
+        }
+    }
+}
+
 /// Unlike `try_read`, `poll_read` knows after a short read that there is no more, and saves the call that would say so.
 fn read_socket<'a>(
     half: Pin<&mut impl AsyncRead>,
@@ -220,6 +239,21 @@ impl Writer {
         match self {
             Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Transport(transport) => transport.lock().poll_flush(cx),
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Transport(transport) => transport.lock().poll_turn(cx),
+        }
+    }
+
+    pub(super) fn release(&self) {
+        if let Self::Transport(transport) = self {
+            transport.lock().release();
         }
     }
 }

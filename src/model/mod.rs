@@ -11,6 +11,7 @@ mod number;
 pub mod patch;
 pub mod repository;
 pub mod rules;
+pub mod serial;
 pub mod settings;
 pub mod system;
 pub mod zone;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rules::{ALERT_LEVELS, Failures, INVALID_URI, is_host, is_port, is_uri, trim, trim_option};
+use super::serial::SerialUri;
 use super::{Driver, Failure, INVALID, Kind, Resource, Role};
 
 /// An instance of a driver, with its own address and settings.
@@ -24,7 +25,8 @@ pub struct Module {
     pub udp: bool,
     /// Connect to send, then disconnect.
     pub makebreak: bool,
-    /// Base URI of a service.
+    /// Base URI of a service. Of a device: `serial:///dev/…?baud=9600` or `rfc2217://host:port?baud=9600` in place of `ip`
+    /// and `port`, for a serial port.
     pub uri: String,
     /// Copied from the driver's `module_name`.
     pub name: String,
@@ -165,6 +167,7 @@ impl Resource for Module {
             failures.one_of("alert_level", level, &ALERT_LEVELS);
         }
         match self.role {
+            Role::Device if SerialUri::parse(&self.uri).is_some() => self.validate_serial(&mut failures),
             Role::Ssh | Role::Device => self.validate_address(&mut failures),
             Role::Service | Role::Websocket => self.validate_uri(&mut failures),
             Role::Logic => {}
@@ -213,6 +216,21 @@ impl Module {
             failures.add("ip", "address, hostname or port are invalid");
         }
         failures.check(is_port(self.port) || (self.emulated && self.port == 0), "port", INVALID);
+    }
+
+    /// A device at a serial port needs no address.
+    fn validate_serial(&self, failures: &mut Failures) {
+        if let Some(Err(why)) = SerialUri::parse(&self.uri) {
+            failures.add("uri", why);
+        }
+        failures.check(!self.tls, "tls", "does not go with a serial port");
+        failures.check(!self.udp, "udp", "does not go with a serial port");
+        failures.check(
+            self.ip.is_empty() || is_host(&self.ip),
+            "ip",
+            "address, hostname or port are invalid",
+        );
+        failures.check(self.port == 0 || is_port(self.port), "port", INVALID);
     }
 
     fn validate_uri(&self, failures: &mut Failures) {

@@ -300,6 +300,32 @@ fn modules_with_an_address() {
 }
 
 #[test]
+fn modules_at_a_serial_port() {
+    for uri in ["serial:///dev/serial/by-id/usb-A-if00?baud=9600", "rfc2217://gateway:4001?parity=even"] {
+        let made = module(Role::Device, json!({ "uri": format!(" {uri} ") })).unwrap();
+        assert_eq!((&*made.uri, &*made.ip, made.port), (uri, "", 0));
+        module_refused(
+            Role::Device,
+            json!({ "uri": uri, "tls": true }),
+            "tls",
+            "does not go with a serial port",
+        );
+        module_refused(
+            Role::Device,
+            json!({ "uri": uri, "udp": true }),
+            "udp",
+            "does not go with a serial port",
+        );
+        module_refused(Role::Device, json!({ "uri": uri, "port": -1 }), "port", "is invalid");
+    }
+    let why = "has baud=7, which is not from 50 to 4000000";
+    module_refused(Role::Device, json!({ "uri": "serial:///dev/ttyS0?baud=7" }), "uri", why);
+    // Another URI is no address of a device, and of another role a serial port is none.
+    module_refused(Role::Device, json!({ "uri": "http://example.com" }), "ip", "cannot be blank");
+    module_refused(Role::Ssh, json!({ "uri": "serial:///dev/ttyS0" }), "ip", "cannot be blank");
+}
+
+#[test]
 fn modules_with_a_uri() {
     for role in [Role::Service, Role::Websocket] {
         module_refused(role, json!({}), "uri", "not present");

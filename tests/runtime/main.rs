@@ -7,6 +7,7 @@
     reason = "tests, and what they stand on"
 )]
 
+mod bus;
 mod calls;
 mod changes;
 mod connection_settings;

@@ -1,6 +1,8 @@
 //! One connection attempt. A file for each kind; most of them build on [`tcp::stream`].
 
 pub(super) mod failure;
+mod rfc2217;
+mod serial;
 mod ssh;
 pub(super) mod tcp;
 pub(super) mod tls;
@@ -35,7 +37,7 @@ pub(super) async fn attempt(
     }
 }
 
-async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Failure> {
+pub(super) async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Failure> {
     let deadline = Instant::now() + ms(hub.options.connect_timeout_ms);
     match address {
         #[cfg(test)]
@@ -49,6 +51,9 @@ async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Failure> {
         Address::Ssh(target) => ssh::dial(hub, target, deadline).await,
         Address::Udp(target) => udp::dial(hub, target, deadline).await,
         Address::WebSocket(service) => websocket::dial(hub, service, deadline).await,
+        Address::Serial { path, line } => serial::dial(address, path, *line, deadline).await,
+        Address::Rfc2217 { endpoint, line } => rfc2217::dial(hub, address, endpoint, *line, deadline).await,
+        Address::Bus(address) => hub.buses.dial(hub, address, deadline).await,
         Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
             Ok(Ok(stream)) => Ok(Wire::unix(stream)),
             Ok(Err(error)) => Err(refusal(&address.to_string(), &error)),

@@ -1,11 +1,15 @@
 //! How to make a peer of each kind, and the target that reaches it.
 
+mod gateway;
 mod porch;
+mod pty;
 mod ssh;
 mod tls;
 mod websocket;
 
+pub(super) use gateway::Rfc2217;
 pub(super) use porch::Porch;
+pub(super) use pty::Serial;
 pub(super) use ssh::Ssh;
 pub(super) use tls::{Tls, acceptor};
 pub(super) use websocket::{WebSocket, target as websocket_target};
@@ -35,11 +39,23 @@ pub(super) type Stream = Box<dyn FarEnd>;
 
 /// A kind of connection: a device that can be there or not, at an address that stays the same.
 pub(super) trait Kind: Send + Sync + 'static {
+    /// What it is called when nothing is there.
+    const REFUSED: Reason = Reason::Refused;
+
+    /// What it is called when the peer ends the connection.
+    const CLOSED: Reason = Reason::Closed;
+
+    /// What the peer says right before it ends the connection arrives. Not so where the system drops it (serial ports).
+    const LAST_WORDS: bool = true;
+
     /// What a reset may be called.
     const RESET: &'static [Reason] = &[Reason::Reset];
 
     /// A reset needs nothing unread.
     const RESETS_AT_WILL: bool = true;
+
+    /// Bytes of a flood: many times what the system keeps between the two.
+    const FLOOD: usize = 100 << 20;
 
     /// A fault proxy can stand between: it is reached by TCP or through a Unix socket.
     const PROXIED: bool = true;
@@ -80,6 +96,14 @@ pub(super) struct Unix {
 pub(super) struct UnixMakeBreak(Unix);
 
 pub(super) struct TlsMakeBreak(Tls);
+/// A bus with one member.
+pub(super) struct Bus(Tcp);
+
+pub(super) struct BusMakeBreak(Bus);
+
+pub(super) struct SerialMakeBreak(Serial);
+
+pub(super) struct Rfc2217MakeBreak(Rfc2217);
 
 pub(super) struct WebSocketMakeBreak(WebSocket);
 
@@ -104,6 +128,28 @@ impl Kind for Tcp {
         let listener = self.listener.as_ref().expect("listening");
         let accepted = tokio::time::timeout(DEADLINE, listener.accept()).await.expect("a connection in time");
         Box::new(accepted.expect("accept").0)
+    }
+}
+
+impl Kind for Bus {
+    fn make() -> Self {
+        Self(Tcp::make())
+    }
+
+    fn target(&self) -> Target {
+        self.0.target().shared()
+    }
+
+    async fn appear(&mut self) {
+        self.0.appear().await;
+    }
+
+    fn disappear(&mut self) {
+        self.0.disappear();
+    }
+
+    async fn accept(&self) -> Stream {
+        self.0.accept().await
     }
 }
 
@@ -140,8 +186,12 @@ impl Kind for Unix {
 macro_rules! make_break {
     ($kind:ident, $inner:ident) => {
         impl Kind for $kind {
+            const REFUSED: Reason = $inner::REFUSED;
+            const CLOSED: Reason = $inner::CLOSED;
+            const LAST_WORDS: bool = $inner::LAST_WORDS;
             const RESET: &'static [Reason] = $inner::RESET;
             const RESETS_AT_WILL: bool = $inner::RESETS_AT_WILL;
+            const FLOOD: usize = $inner::FLOOD;
             const PROXIED: bool = $inner::PROXIED;
             const CLOSED_AT_ONCE: &'static [Reason] = $inner::CLOSED_AT_ONCE;
             const GARBLED: &'static [Reason] = $inner::GARBLED;
@@ -170,6 +220,9 @@ make_break!(TcpMakeBreak, Tcp);
 make_break!(UnixMakeBreak, Unix);
 make_break!(TlsMakeBreak, Tls);
 make_break!(WebSocketMakeBreak, WebSocket);
+make_break!(BusMakeBreak, Bus);
+make_break!(SerialMakeBreak, Serial);
+make_break!(Rfc2217MakeBreak, Rfc2217);
 
 /// An address of the loopback network that no other test or process uses: nobody else can take the port while a peer is
 /// away, and nothing can connect to itself (connections come from 127.0.0.1).

@@ -3,6 +3,7 @@
 //! `contract` holds what every kind of connection must pass; `kinds` says for each kind how to make a peer and a target.
 //! A new kind implements [`kinds::Kind`] and is added to the list in `contract`: nothing else.
 
+mod bus;
 mod contract;
 mod faults;
 mod harness;
@@ -12,6 +13,7 @@ mod make_break;
 mod peers;
 mod proxied;
 mod recorded;
+mod serial;
 mod silent;
 pub(super) mod simulated;
 mod source;

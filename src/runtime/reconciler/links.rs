@@ -1,10 +1,13 @@
 //! The link of a module: where it leads, and when it is let go.
 
+use drivers_sdk_protocol::message::Level;
+
 use super::Reconciler;
 use super::slot::Slot;
 use super::wanted::Wanted;
 use super::way::Way;
 use crate::connections::{Address, Target};
+use crate::model::serial::SerialUri;
 use crate::runtime::directory::Id;
 use crate::runtime::emulator::Emulator;
 use crate::runtime::modules::ToModule;
@@ -45,6 +48,12 @@ impl Reconciler {
             return;
         }
         slot.target = Some(target.clone());
+        if let Some(path) = target.address.serial_path().filter(|path| SerialUri::is_volatile(path)) {
+            let notice = format!(
+                "{path} may be another device after the next restart: in the uri, use its name in /dev/serial/by-id"
+            );
+            slot.entry.say(&self.shared, Level::Notice, &notice);
+        }
         let verified = target.address.tls_verified().map(status::boolean);
         slot.entry.set_status(&self.shared, status::TLS_VERIFIED, verified);
         slot.entry.wire.expect(&target);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use drivers_sdk_protocol::manifest::{Kind, Manifest};
 
 use crate::connections::{Address, Endpoint, Mode, Settings, Target, Tls, http, ssh, udp, websocket};
+use crate::model::serial::{Place, SerialUri};
 use crate::model::{Driver, Module};
 
 /// How long a make-break link stays connected after the last traffic, if neither the settings nor the driver say.
@@ -56,7 +57,15 @@ pub(super) fn way(
     }
     let tls = Some(tls(settings)?).filter(|tls| **tls != Tls::default());
     let http = if manifest.kind == Kind::Device { device_http(module, settings)? } else { None };
-    Ok(Way::Link(Target { address: address(module, driver, manifest, settings)?, mode, http, tls }))
+    let address = address(module, driver, manifest, settings)?;
+    let address = match address {
+        address if !settings.bus => address,
+        address if address.messages() || matches!(address, Address::Http(_)) => {
+            return Err("the setting connection.bus is for streams of bytes: take it away".into());
+        }
+        address => Address::Bus(Box::new(address)),
+    };
+    Ok(Way::Link(Target { address, mode, http, tls }))
 }
 
 fn address(
@@ -65,6 +74,9 @@ fn address(
     manifest: &Manifest,
     settings: &Settings,
 ) -> Result<Address, String> {
+    if let Some(uri) = SerialUri::parse(&module.uri).filter(|_| manifest.kind == Kind::Device) {
+        return serial(uri, settings);
+    }
     match manifest.kind {
         Kind::Ssh => {
             settings.ssh.check()?;
@@ -82,6 +94,20 @@ fn address(
         }
         Kind::Device | Kind::Logic => Ok(Address::Tcp(endpoint(module, driver, settings)?)),
     }
+}
+
+/// The line as the uri's query says, else the settings.
+fn serial(uri: Result<SerialUri, String>, settings: &Settings) -> Result<Address, String> {
+    let SerialUri { place, settings: query } = uri.map_err(|why| format!("its uri {why}"))?;
+    let line =
+        query.or(settings.serial).line().map_err(|why| format!("the setting connection.serial has {why}"))?;
+    Ok(match place {
+        Place::Local(path) => Address::Serial { path: path.into(), line },
+        Place::Gateway { host, port } => {
+            let endpoint = Endpoint { source: settings.source, ..Endpoint::new(host, port) };
+            Address::Rfc2217 { endpoint, line }
+        }
+    })
 }
 
 /// A service, or the emulator of one, which needs no address.

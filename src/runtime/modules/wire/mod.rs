@@ -197,7 +197,15 @@ impl Wire {
 }
 
 impl State {
+    /// Gives back the turn on a shared connection, so that a module that is gone holds nobody up.
+    fn release(&self) {
+        if let Some(link) = self.link.as_ref().filter(|_| self.turns) {
+            link.release();
+        }
+    }
+
     fn leave(&mut self) {
+        self.release();
         self.asked = None;
         self.place = None;
         self.open = false;

@@ -113,11 +113,28 @@ impl Wire {
 
     /// Waits for the module's turn on the connection that it shares.
     pub(crate) fn acquire(&self, answer: Answer) {
-        answer.failed(&refused("this connection is shared with nobody, so there are no turns"));
+        if !self.0.lock().turns {
+            return answer.failed(&refused("this connection is shared with nobody, so there are no turns"));
+        }
+        let link = match self.meant(0) {
+            Ok(link) => link,
+            Err(failure) => return answer.failed(&failure),
+        };
+        link.acquire(Box::new(move |outcome| match outcome {
+            Ok(()) => answer.done(&[]),
+            Err(error @ connections::Error::Waiting) => answer.failed(&refused(&error.to_string())),
+            Err(error @ connections::Error::Withdrawn) => {
+                let code = code::REPLACED.into();
+                answer.failed(&Failure { code, message: error.to_string(), ..Failure::default() });
+            }
+            Err(error) => answer.failed(&offline(error.to_string())),
+        }));
     }
 
     /// Gives the turn back, or stops waiting for it.
-    pub(crate) fn release(&self) {}
+    pub(crate) fn release(&self) {
+        self.0.lock().release();
+    }
 }
 
 fn transmit(link: &Link, answer: Answer, payload: Payload) {
