@@ -10,7 +10,7 @@
 mod peers;
 
 use bytes::Bytes;
-use headend::connections::{Connections, Form, Link, Options, Sink, State, Target};
+use headend::connections::{Connections, Form, Link, Options, Sink, State, Target, http};
 use std::{
     net::SocketAddr,
     sync::{
@@ -70,6 +70,9 @@ struct Raw(TcpStream);
 
 struct Linked(Link, mpsc::UnboundedReceiver<usize>);
 
+/// Requests, and the lengths of what comes back.
+struct Exchanges(Linked, mpsc::UnboundedSender<usize>, mpsc::UnboundedReceiver<usize>);
+
 impl Wire for Raw {
     async fn send(&mut self) {
         self.0.write_all(LINE).await.expect("write");
@@ -87,6 +90,28 @@ impl Wire for Linked {
 
     async fn receive(&mut self) -> usize {
         self.1.recv().await.expect("the link")
+    }
+}
+
+impl Exchanges {
+    fn new(linked: Linked) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        Self(linked, sender, receiver)
+    }
+}
+
+impl Wire for Exchanges {
+    async fn send(&mut self) {
+        let (method, url, body) = ("POST".into(), "/".into(), Bytes::from_static(LINE));
+        let sender = self.1.clone();
+        let answer = Box::new(move |answer: Result<http::Response, http::Error>| {
+            let _ = sender.send(answer.expect("an answer").body.len());
+        });
+        self.0.0.exchange(http::Request { method, url, body, ..http::Request::default() }, answer);
+    }
+
+    async fn receive(&mut self) -> usize {
+        self.2.recv().await.expect("the link")
     }
 }
 
@@ -184,7 +209,8 @@ fn main() {
         for kind in &kinds {
             let connections = Connections::new(Options::default());
             let linked = open(&connections, kind.target(0), &Arc::default()).await;
-            let measured = echo(linked).await;
+            let measured =
+                if kind.exchanges { echo(Exchanges::new(linked)).await } else { echo(linked).await };
             show(kind.name, &measured, &raw, Some(idle(kind).await));
         }
         drop(peers);

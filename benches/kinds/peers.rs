@@ -1,6 +1,8 @@
 //! The peers, and how to reach them: each echoes what it gets.
 
-use headend::connections::{Target, Tls};
+use axum::serve::ListenerExt as _;
+use futures_util::StreamExt as _;
+use headend::connections::{Address, Target, Tls, http, udp, websocket};
 use serde::{Deserialize, Serialize};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -11,7 +13,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, UdpSocket, UnixListener},
 };
 
 /// A kind of connection.
@@ -19,12 +21,14 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// So many links can be open at once.
     pub(crate) peers: usize,
+    /// It carries no bytes, but requests and their answers.
+    pub(crate) exchanges: bool,
     target: Box<dyn Fn(usize) -> Target + Send + Sync>,
 }
 
 impl Kind {
     fn new(name: &'static str, target: impl Fn(usize) -> Target + Send + Sync + 'static) -> Self {
-        Self { name, peers: usize::MAX, target: Box::new(target) }
+        Self { name, peers: usize::MAX, exchanges: false, target: Box::new(target) }
     }
 
     /// Of the link of this number.
@@ -50,8 +54,11 @@ impl Drop for Peers {
 struct Addresses {
     tcp: SocketAddr,
     unix: PathBuf,
+    udp: SocketAddr,
     tls: SocketAddr,
     ca: String,
+    websocket: SocketAddr,
+    http: SocketAddr,
 }
 
 pub(crate) fn start() -> (Peers, Vec<Kind>) {
@@ -63,15 +70,35 @@ pub(crate) fn start() -> (Peers, Vec<Kind>) {
         .expect("peers");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("addresses");
-    let Addresses { tcp, unix, tls, ca } = serde_json::from_str(&line).expect("addresses");
+    let Addresses { tcp, unix, udp, tls, ca, websocket, http } =
+        serde_json::from_str(&line).expect("addresses");
     let local = |address: SocketAddr| (address.ip().to_string(), address.port());
     let settings = Tls { ca: Some(ca), ..Tls::default() };
     let kinds = vec![
         Kind::new("TCP", move |_| Target::tcp(local(tcp).0, tcp.port())),
         Kind::new("Unix socket", move |_| Target::unix(&unix)),
         Kind::new("TLS 1.3", move |_| Target::tls(local(tls).0, tls.port(), settings.clone())),
+        Kind::new("WebSocket", move |_| socket(websocket)),
+        Kind { exchanges: true, ..Kind::new("HTTP", move |_| service(http)) },
+        Kind::new("UDP", move |_| Target::udp(local(udp).0, udp.port(), udp::Settings::default())),
     ];
     (Peers { tcp, child }, kinds)
+}
+
+fn socket(address: SocketAddr) -> Target {
+    let service = websocket::Service::new(&format!("ws://{address}/"), None, Arc::default(), Arc::default());
+    Target::new(Address::WebSocket(service.expect("service")))
+}
+
+fn service(address: SocketAddr) -> Target {
+    let config = http::Config {
+        base: format!("http://{address}"),
+        socket: None,
+        source: None,
+        settings: Arc::default(),
+        tls: Arc::default(),
+    };
+    Target::new(Address::Http(http::Client::new(config).expect("client")))
 }
 
 /// The other process.
@@ -82,11 +109,16 @@ pub(crate) async fn serve() {
     let local = UnixListener::bind(&unix).expect("bind");
     let (tcp, tls) = (listener().await, listener().await);
     let (ca, secured) = certificate();
+    let datagrams = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
+    let (websocket, http) = (listener().await, listener().await);
     let addresses = Addresses {
         tcp: tcp.local_addr().expect("address"),
         unix,
+        udp: datagrams.local_addr().expect("address"),
         tls: tls.local_addr().expect("address"),
         ca,
+        websocket: websocket.local_addr().expect("address"),
+        http: http.local_addr().expect("address"),
     };
     println!("{}", serde_json::to_string(&addresses).expect("JSON"));
     std::io::stdout().flush().expect("stdout");
@@ -100,6 +132,26 @@ pub(crate) async fn serve() {
         while let Ok((stream, _)) = local.accept().await {
             tokio::spawn(back(stream));
         }
+    });
+    tokio::spawn(async move {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = datagrams.recv_from(&mut buffer).await {
+            let _ = datagrams.send_to(&buffer[..length], from).await;
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = websocket.accept().await {
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(async move {
+                let socket = tokio_tungstenite::accept_async(stream).await.expect("handshake");
+                let (write, read) = socket.split();
+                let _ = read.forward(write).await;
+            });
+        }
+    });
+    tokio::spawn(async move {
+        let router = axum::Router::new().route("/", axum::routing::post(|body: bytes::Bytes| async { body }));
+        let _ = axum::serve(http.tap_io(|stream| drop(stream.set_nodelay(true))), router).await;
     });
     tokio::spawn(async move {
         let acceptor = tokio_rustls::TlsAcceptor::from(secured);
