@@ -321,8 +321,8 @@ fn modules_at_a_serial_port() {
     let why = "has baud=7, which is not from 50 to 4000000";
     module_refused(Role::Device, json!({ "uri": "serial:///dev/ttyS0?baud=7" }), "uri", why);
     // Another URI is no address of a device, and of another role a serial port is none.
-    module_refused(Role::Device, json!({ "uri": "http://example.com" }), "ip", "cannot be blank");
-    module_refused(Role::Ssh, json!({ "uri": "serial:///dev/ttyS0" }), "ip", "cannot be blank");
+    module_refused(Role::Device, json!({ "uri": "http://example.com", "port": 1 }), "ip", "cannot be blank");
+    module_refused(Role::Ssh, json!({ "uri": "serial:///dev/ttyS0", "port": 1 }), "ip", "cannot be blank");
 }
 
 #[test]
