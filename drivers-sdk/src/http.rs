@@ -89,7 +89,8 @@ impl<'a> Http<'a> {
 
     /// Any method.
     pub fn request(&self, method: impl Into<String>, url: impl Into<String>) -> Request<'a> {
-        let head = HttpRequest { method: method.into(), url: url.into(), ..HttpRequest::default() };
+        let call = self.core.tasks.call();
+        let head = HttpRequest { method: method.into(), url: url.into(), call, ..HttpRequest::default() };
         Request { core: self.core, head, body: Ok(Vec::new()) }
     }
 }

@@ -57,7 +57,7 @@ fn json_is_asked_for_and_handed_over() {
         daemon.start(1, json!({}), None).await;
         let call = daemon.begin(1, "level", json!(["Stra\u{df}e & 1"])).await;
         let request = daemon.expect_kind(Kind::Http).await;
-        let head = json!({"method": "GET", "url": "/light?room=Stra%C3%9Fe%20%26%201&n=1"});
+        let head = json!({"method": "GET", "url": "/light?room=Stra%C3%9Fe%20%26%201&n=1", "call": call});
         assert_eq!(parts(&request), (head, String::new()));
         let answer = response(json!({"status": 200, "later": 1}), br#"{"level": 42}"#);
         daemon.send(Kind::Done, 1, request.header.correlation, answer).await;
@@ -66,7 +66,8 @@ fn json_is_asked_for_and_handed_over() {
         let call = daemon.begin(1, "set", json!([7])).await;
         let request = daemon.expect_kind(Kind::Http).await;
         let headers = json!([["X-Key", "k"], ["content-type", "application/json"]]);
-        let head = json!({"method": "POST", "url": "/light", "headers": headers, "timeout_ms": 2000});
+        let head =
+            json!({"method": "POST", "url": "/light", "headers": headers, "timeout_ms": 2000, "call": call});
         assert_eq!(parts(&request), (head, r#"{"level":7}"#.into()));
         // An answer is an answer.
         daemon.send(Kind::Done, 1, request.header.correlation, response(json!({"status": 503}), b"")).await;

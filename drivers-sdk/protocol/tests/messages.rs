@@ -118,6 +118,7 @@ fn what_is_written_is_read_again() {
         url: "/power".into(),
         headers: vec![("x-a".into(), "1".into()), ("x-a".into(), "2".into())],
         timeout_ms: Some(500),
+        call: 7,
     };
     let text = to_string(&request).unwrap();
     assert!(text.contains(r#"[["x-a","1"],["x-a","2"]]"#), "repeated headers keep their order: {text}");

@@ -158,6 +158,7 @@ impl Client {
         let Inner { config: Config { settings, .. }, base, .. } = &*self.0;
         let after = request.timeout.unwrap_or_else(|| ms(settings.timeout_ms)).min(LONGEST);
         let deadline = Instant::now() + after;
+        let tape = recorder.map(|recorder| recorder.aside(request.command));
         let hop = Hop::first(base, settings, request)?;
         let what = hop.shown();
         let http = self.http(hub).map_err(Error::Failed)?;
@@ -168,7 +169,7 @@ impl Client {
             return Err(Error::Late { what, after, waiting: true });
         };
         let foreign = hop.foreign;
-        let outcome = timeout_at(deadline, self.follow(&http, recorder, hop)).await;
+        let outcome = timeout_at(deadline, self.follow(&http, tape, hop)).await;
         drop(turn);
         let outcome = outcome.unwrap_or_else(|_| {
             if !foreign {
@@ -176,8 +177,8 @@ impl Client {
             }
             Err(Error::Late { what, after, waiting: false })
         });
-        if let (Some(recorder), Err(error)) = (recorder, &outcome) {
-            record::failure(recorder, error);
+        if let (Some(tape), Err(error)) = (tape, &outcome) {
+            record::failure(tape, error);
         }
         outcome
     }

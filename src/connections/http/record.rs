@@ -2,10 +2,10 @@
 //!
 //! Left out: credentials, cookies and the module's own headers. Masked: the values of whatever is called a key, token or the
 //! like, in queries, headers, forms and JSON. What the recorder knows to be secret it hides itself. Of a body only the
-//! beginning is kept.
+//! beginning is kept; `x-whole-length` says how long it was.
 
 use super::request::{Hop, Response};
-use crate::connections::{Form, Payload, recorder::Recorder};
+use crate::connections::recorder::Aside;
 use reqwest::Url;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -16,26 +16,25 @@ const KEPT: usize = 4096;
 const PARSED: usize = 64 * 1024;
 const MASK: &str = "***";
 
-pub(super) fn request(recorder: &Recorder, hop: &Hop) {
+pub(super) fn request(tape: Aside<'_>, hop: &Hop) {
     let Hop { method, url, headers, body, .. } = hop;
     let mut text = format!("{method} {} HTTP/1.1\r\nhost: {}\r\n", path(url), url.authority());
     let headers =
         headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
     let kind = lines(&mut text, headers);
-    let payload = Payload::from(whole(text, kind.as_deref(), body));
-    recorder.sending().sent(&payload, payload.bytes.len());
+    tape.sent(&whole(text, kind.as_deref(), body));
 }
 
-pub(super) fn response(recorder: &Recorder, response: &Response) {
+pub(super) fn response(tape: Aside<'_>, response: &Response) {
     let mut text = format!("HTTP/1.1 {}\r\n", response.status);
     let headers = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_str().into()));
     let kind = lines(&mut text, headers);
-    recorder.received(Form::Bytes, &whole(text, kind.as_deref(), &response.body));
+    tape.received(&whole(text, kind.as_deref(), &response.body));
 }
 
 /// Why there was no response.
-pub(super) fn failure(recorder: &Recorder, error: &super::Error) {
-    recorder.received(Form::Bytes, format!("({error})\r\n").as_bytes());
+pub(super) fn failure(tape: Aside<'_>, error: &super::Error) {
+    tape.received(format!("({error})\r\n").as_bytes());
 }
 
 /// Gives the content type.
@@ -73,13 +72,12 @@ fn whole(mut text: String, kind: Option<&str>, body: &[u8]) -> Vec<u8> {
     };
     let shown = masked.as_deref().unwrap_or(body);
     let kept = shown.get(..KEPT).unwrap_or(shown);
-    let _ = write!(text, "content-length: {}\r\n\r\n", kept.len());
-    let mut whole = text.into_bytes();
-    whole.extend_from_slice(kept);
+    // Before the body: that a secret is cut off shows at the end of a message.
     if kept.len() < shown.len() || (shown.is_empty() && !body.is_empty()) {
-        whole.extend_from_slice(format!("\r\n({} bytes in all)\r\n", body.len()).as_bytes());
+        let _ = write!(text, "x-whole-length: {}\r\n", body.len());
     }
-    whole
+    let _ = write!(text, "content-length: {}\r\n\r\n", kept.len());
+    [text.as_bytes(), kept].concat()
 }
 
 fn path(url: &Url) -> String {
@@ -124,7 +122,7 @@ fn is_secret(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connections::recorder::Event;
+    use crate::connections::recorder::{Event, Recorder};
     use reqwest::{Method, header::HeaderMap};
 
     fn recorded(recorder: &Recorder) -> Vec<String> {
@@ -145,7 +143,7 @@ mod tests {
         headers.insert("content-type", "application/json".parse().expect("value"));
         let body = r#"{"user":"otto","password":"hunter2","deep":[{"accessToken":"hunter2"}]}"#;
         request(
-            &recorder,
+            recorder.aside(0),
             &Hop {
                 method: Method::POST,
                 url: "http://host:81/login?a=b&sid_token=hunter2".parse().expect("url"),
@@ -155,7 +153,7 @@ mod tests {
             },
         );
         response(
-            &recorder,
+            recorder.aside(0),
             &Response {
                 status: 200,
                 headers: vec![
@@ -175,9 +173,9 @@ mod tests {
         );
         let answer = recorded[1..].concat();
         assert!(answer.starts_with(
-            "HTTP/1.1 200\r\nset-cookie: ***\r\ncontent-type: text/plain\r\ncontent-length: 4096\r\n\r\nxxx"
+            "HTTP/1.1 200\r\nset-cookie: ***\r\ncontent-type: text/plain\r\nx-whole-length: 5000\r\n\
+             content-length: 4096\r\n\r\nxxx"
         ));
-        assert!(answer.ends_with("xxx\r\n(5000 bytes in all)\r\n"));
         assert!(!recorded.concat().contains("hunter2"));
     }
 
@@ -188,6 +186,6 @@ mod tests {
         let long = format!("{{\"token\":\"hunter2\",\"x\":\"{}\"}}", "y".repeat(PARSED));
         let long =
             String::from_utf8(whole(String::new(), Some("application/json"), long.as_bytes())).expect("text");
-        assert!(long.contains("bytes in all") && !long.contains("hunter2"), "{long}");
+        assert!(long.contains("x-whole-length: ") && !long.contains("hunter2"), "{long}");
     }
 }

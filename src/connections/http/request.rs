@@ -24,6 +24,8 @@ pub struct Request {
     pub body: Bytes,
     /// Instead of the settings' `timeout_ms`; at most [`LONGEST`].
     pub timeout: Option<Duration>,
+    /// As in [`Payload`](crate::connections::Payload).
+    pub command: u32,
 }
 
 /// What came back, of whatever status. `headers` in order, what is not text in them replaced by U+FFFD.

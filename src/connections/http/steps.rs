@@ -16,7 +16,7 @@ use super::{
     record,
     request::{Hop, Response},
 };
-use crate::connections::{Reason, recorder::Recorder};
+use crate::connections::{Reason, recorder::Aside};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     StatusCode,
@@ -31,14 +31,14 @@ impl Client {
     pub(super) async fn follow(
         &self,
         http: &reqwest::Client,
-        recorder: Option<&Recorder>,
+        tape: Option<Aside<'_>>,
         mut hop: Hop,
     ) -> Result<Response, Error> {
         let settings = &self.config().settings;
         let mut redirects = settings.redirects;
         loop {
-            if let Some(recorder) = recorder {
-                record::request(recorder, &hop);
+            if let Some(tape) = tape {
+                record::request(tape, &hop);
             }
             let mut response = self.ask(http, &hop).await?;
             let next = hop.redirected(self.base(), settings, response.status(), response.headers());
@@ -53,8 +53,8 @@ impl Client {
             let headers = response.headers().iter();
             let headers = headers.map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
             let response = Response { status: response.status().as_u16(), headers, body };
-            if let Some(recorder) = recorder {
-                record::response(recorder, &response);
+            if let Some(tape) = tape {
+                record::response(tape, &response);
             }
             return Ok(response);
         }

@@ -31,7 +31,7 @@ use super::{Form, Payload, Reason};
 use crate::secrets::Secret;
 use parking_lot::{Mutex, MutexGuard};
 use record::{DATAGRAMS, DOWN, MORE, RECEIVED, SENT, TEXT, UP};
-use redact::Redactor;
+use redact::{Flow, Redactor};
 use ring::{Head, Place, Raw, Ring};
 use std::{
     fmt::{self, Display},
@@ -78,6 +78,13 @@ pub(super) struct Sending<'a> {
     recorder: &'a Recorder,
     tape: Option<MutexGuard<'a, Tape>>,
     time: u64,
+}
+
+/// Where whole messages are recorded that go beside the link's stream, for a command.
+#[derive(Clone, Copy)]
+pub(super) struct Aside<'a> {
+    recorder: &'a Recorder,
+    command: u32,
 }
 
 // === impl Recorder ===
@@ -169,12 +176,32 @@ impl Recorder {
         Sending { recorder: self, tape: Some(self.tape.lock()), time: now() }
     }
 
+    /// For what is exchanged beside the link's stream.
+    pub(super) fn aside(&self, command: u32) -> Aside<'_> {
+        Aside { recorder: self, command }
+    }
+
     /// The system gave these bytes.
     pub(super) fn received(&self, form: Form, bytes: &[u8]) {
         let time = now();
         let command = self.command.load(Acquire);
-        self.tape.lock().data(RECEIVED, time, form, command, bytes);
+        self.tape.lock().data(RECEIVED, Flow::Received, time, form, command, bytes);
         self.tell();
+    }
+}
+
+impl Aside<'_> {
+    pub(super) fn sent(self, message: &[u8]) {
+        self.record(SENT, message);
+    }
+
+    pub(super) fn received(self, message: &[u8]) {
+        self.record(RECEIVED, message);
+    }
+
+    fn record(self, kind: u8, message: &[u8]) {
+        self.recorder.tape.lock().data(kind, Flow::Whole, now(), Form::Bytes, self.command, message);
+        self.recorder.tell();
     }
 }
 
@@ -184,7 +211,7 @@ impl Sending<'_> {
         let Payload { bytes, form, command, .. } = payload;
         self.recorder.command.store(*command, Release);
         if let Some(tape) = &mut self.tape {
-            tape.data(SENT, self.time, *form, *command, bytes.get(..count).unwrap_or(bytes));
+            tape.data(SENT, Flow::Sent, self.time, *form, *command, bytes.get(..count).unwrap_or(bytes));
         }
     }
 }
@@ -248,7 +275,7 @@ impl fmt::Debug for Recorder {
 // === impl Tape ===
 
 impl Tape {
-    fn data(&mut self, kind: u8, time: u64, form: Form, command: u32, bytes: &[u8]) {
+    fn data(&mut self, kind: u8, flow: Flow, time: u64, form: Form, command: u32, bytes: &[u8]) {
         let text = if form == Form::Text { TEXT } else { 0 };
         let mut rest = bytes;
         loop {
@@ -259,7 +286,7 @@ impl Tape {
                 None => self.ring.push(head, piece),
                 Some(redactor) => {
                     let position = self.ring.reserve(head, piece.len());
-                    redactor.feed(usize::from(kind == RECEIVED), position, piece, &mut self.ring);
+                    redactor.feed(flow, position, piece, behind.is_empty(), &mut self.ring);
                 }
             }
             if behind.is_empty() {

@@ -27,7 +27,7 @@ pub(super) struct Redactor {
     patterns: Vec<Pattern>,
     /// Bytes that a pattern begins with.
     begins: Box<[bool; 256]>,
-    flows: [Flow; 2],
+    streams: [Stream; 3],
 }
 
 struct Pattern {
@@ -36,9 +36,16 @@ struct Pattern {
     fallback: Box<[u16]>,
 }
 
-/// One direction.
+/// What bytes belong to: a direction, which is searched as one stream, or a message that is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    Sent,
+    Received,
+    Whole,
+}
+
 #[derive(Default)]
-struct Flow {
+struct Stream {
     /// How many bytes of each pattern the stream ends with.
     matched: Vec<u16>,
     held: VecDeque<Held>,
@@ -73,58 +80,62 @@ impl Redactor {
             }
         }
         let patterns: Vec<Pattern> = bytes.into_iter().map(Pattern::new).collect();
-        let flow = || Flow { matched: vec![0; patterns.len()], ..Flow::default() };
-        let flows = [flow(), flow()];
-        (!patterns.is_empty()).then_some(Self { patterns, begins, flows })
+        let stream = || Stream { matched: vec![0; patterns.len()], ..Stream::default() };
+        let streams = [stream(), stream(), stream()];
+        (!patterns.is_empty()).then_some(Self { patterns, begins, streams })
     }
 
     /// Goes on where another one was, with other secrets: what it held is looked at again.
     pub(super) fn follow(&mut self, before: Option<Self>, ring: &mut Ring) {
-        for (flow, old) in self.flows.iter_mut().zip(before.into_iter().flat_map(|before| before.flows)) {
-            (flow.parts, flow.hidden) = (old.parts, old.hidden);
+        for (stream, old) in self.streams.iter_mut().zip(before.into_iter().flat_map(|before| before.streams))
+        {
+            (stream.parts, stream.hidden) = (old.parts, old.hidden);
             for held in old.held {
-                flow.take(held, &self.patterns, ring);
+                stream.take(held, &self.patterns, ring);
             }
         }
     }
 
-    /// Looks through the bytes of a record that has just been given room in the ring.
-    pub(super) fn feed(&mut self, direction: usize, position: u64, bytes: &[u8], ring: &mut Ring) {
-        let Some(flow) = self.flows.get_mut(direction) else { return };
+    /// Looks through the bytes of a record that has just been given room in the ring; `last` of a message.
+    pub(super) fn feed(&mut self, flow: Flow, position: u64, bytes: &[u8], last: bool, ring: &mut Ring) {
+        self.search(flow, position, bytes, ring);
+        if last
+            && flow == Flow::Whole
+            && let Some(stream) = self.streams.get_mut(flow as usize)
+        {
+            stream.end(ring);
+        }
+    }
+
+    fn search(&mut self, flow: Flow, position: u64, bytes: &[u8], ring: &mut Ring) {
+        let Some(stream) = self.streams.get_mut(flow as usize) else { return };
         if bytes.is_empty() {
             return;
         }
-        flow.parts.push_back(Part { position, left: bytes.len() });
+        stream.parts.push_back(Part { position, left: bytes.len() });
         let mut rest = bytes;
         loop {
-            if flow.held.is_empty() {
+            if stream.held.is_empty() {
                 let begins = |byte: &u8| self.begins.get(usize::from(*byte)).copied().unwrap_or(true);
                 let harmless = rest.iter().position(begins).unwrap_or(rest.len());
                 let (harmless, behind) = rest.split_at_checked(harmless).unwrap_or_default();
-                flow.show(harmless, ring);
+                stream.show(harmless, ring);
                 rest = behind;
             }
             let Some((byte, behind)) = rest.split_first() else { return };
-            flow.take(Held { byte: *byte, secret: false }, &self.patterns, ring);
+            stream.take(Held { byte: *byte, secret: false }, &self.patterns, ring);
             rest = behind;
         }
     }
 
     /// The streams end here. What is held is hidden if it could be told from chance.
     pub(super) fn end(&mut self, ring: &mut Ring) {
-        for flow in &mut self.flows {
-            let hide = flow.held.len() >= LEAST;
-            for held in std::mem::take(&mut flow.held) {
-                flow.decide(Held { secret: held.secret || hide, ..held }, ring);
-            }
-            flow.matched.fill(0);
-            flow.hidden = 0;
-        }
+        self.streams.iter_mut().for_each(|stream| stream.end(ring));
     }
 
     /// Positions of the records that wait for bytes which are held, in each direction, oldest first.
     pub(super) fn waiting(&self) -> impl Iterator<Item = u64> {
-        self.flows.iter().flat_map(|flow| flow.parts.iter().map(|part| part.position))
+        self.streams.iter().flat_map(|stream| stream.parts.iter().map(|part| part.position))
     }
 
     /// Text that is no part of a stream.
@@ -142,7 +153,7 @@ impl Redactor {
     }
 }
 
-impl Flow {
+impl Stream {
     /// Takes the next byte of the stream.
     fn take(&mut self, held: Held, patterns: &[Pattern], ring: &mut Ring) {
         let (mut depth, mut found) = (0, 0);
@@ -173,6 +184,15 @@ impl Flow {
         } else {
             self.put(b"", 1, ring);
         }
+    }
+
+    fn end(&mut self, ring: &mut Ring) {
+        let hide = self.held.len() >= LEAST;
+        for held in std::mem::take(&mut self.held) {
+            self.decide(Held { secret: held.secret || hide, ..held }, ring);
+        }
+        self.matched.fill(0);
+        self.hidden = 0;
     }
 
     fn show(&mut self, bytes: &[u8], ring: &mut Ring) {

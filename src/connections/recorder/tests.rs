@@ -219,6 +219,27 @@ fn a_change_of_the_secrets_in_the_middle_of_one_shows_nothing() {
     assert_eq!(stream(&recorder.records(), "sent"), "one ***, ***, ***, derived, ***, another");
 }
 
+#[test]
+fn what_is_exchanged_beside_the_stream_does_not_disturb_it() {
+    let recorder = recorder(64 * 1024);
+    recorder.hide(vec![SECRET.into()]);
+    let ask = Call::new(&recorder, commands::number("ask"), 1).unwrap();
+    let fetch = Call::new(&recorder, commands::number("fetch"), 2).unwrap();
+    sent(&recorder, ask.tag(), b"ask JBMIAProj");
+    received(&recorder, b"JBMIA");
+    let aside = recorder.aside(fetch.tag());
+    aside.sent(format!("GET {SECRET}").as_bytes());
+    aside.received(b"cut off: JBMIAPro");
+    sent(&recorder, ask.tag(), b"ectorLink");
+    received(&recorder, b"ProjectorLink!");
+    let expected =
+        ["sent ask ***", "received ***", "sent GET ***", "received cut off: ***", "sent ", "received !"];
+    assert_eq!(words(&recorder), expected);
+    let records = recorder.records();
+    let commands: Vec<_> = records.iter().filter_map(Record::command).collect();
+    assert_eq!(commands, ["ask", "ask", "fetch", "fetch", "ask", "ask"]);
+}
+
 fn pieces(bytes: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
     let mut rest = bytes;
     let mut pieces = Vec::new();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use drivers_sdk_protocol::message::{
-    self, CallModule, Disconnect, Failure, Headed, Level, Log, SaveSetting, StartTls, Status, StatusOf,
-    Transmit, Welcome, code,
+    self, CallModule, Disconnect, Failure, Headed, HttpRequest, Level, Log, SaveSetting, StartTls, Status,
+    StatusOf, Transmit, Welcome, code,
 };
 use drivers_sdk_protocol::{Decoder, Header, Kind, MAX_PAYLOAD, VERSIONS, frame};
 use serde_json::value::RawValue;
@@ -163,7 +163,9 @@ fn act(
         }
         Kind::Http => {
             let Headed { head, body } = Headed::read(payload).ok_or_else(|| malformed("Http"))?;
-            entry.wire.http(answer(), parse("Http", head)?, body);
+            let request: HttpRequest = parse("Http", head)?;
+            let command = channel.pending.tag(request.call);
+            entry.wire.http(answer(), request, body, command);
         }
         Kind::SshExec => entry.wire.ssh_exec(answer(), parse("SshExec", payload)?),
         Kind::Acquire => entry.wire.acquire(answer()),

@@ -41,6 +41,13 @@ pub struct HttpRequest {
     /// How long the whole exchange may take, milliseconds; absent for the module's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// The correlation of the [`Call`](super::Call) it is made for; 0, or absent, for none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub call: u32,
+}
+
+fn is_none(call: &u32) -> bool {
+    *call == 0
 }
 
 /// What came back; its body comes after it.

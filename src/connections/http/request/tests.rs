@@ -10,7 +10,7 @@ fn hop(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Hop, Error> 
         url: url.into(),
         headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         body: Bytes::from_static(b"body"),
-        timeout: None,
+        ..Request::default()
     };
     let settings = Settings { origins: vec!["https://login.test".into()], ..Settings::default() };
     Hop::first(&base("http://host/api"), &settings, request)

@@ -80,14 +80,15 @@ impl Wire {
     }
 
     /// Makes an HTTP request.
-    pub(crate) fn http(&self, answer: Answer, request: HttpRequest, body: &[u8]) {
+    pub(crate) fn http(&self, answer: Answer, request: HttpRequest, body: &[u8], command: u32) {
         let link = match self.meant(0) {
             Ok(link) => link,
             Err(failure) => return answer.failed(&failure),
         };
-        let HttpRequest { method, url, headers, timeout_ms } = request;
+        let HttpRequest { method, url, headers, timeout_ms, .. } = request;
         let timeout = timeout_ms.map(Duration::from_millis);
-        let request = http::Request { method, url, headers, body: Bytes::copy_from_slice(body), timeout };
+        let body = Bytes::copy_from_slice(body);
+        let request = http::Request { method, url, headers, body, timeout, command };
         link.exchange(
             request,
             Box::new(move |outcome| match outcome {
