@@ -200,11 +200,14 @@ impl FaultProxy {
 
     /// Lets the client connect and cuts it off, so many times in a row; returns when it is cut off for the last time.
     pub async fn flap(&self, times: u64) {
+        // Counted by connections made: whoever connects again at once is never seen to be gone.
+        let before = self.counts();
+        let mut seen = before.connections - before.open;
         for _ in 0..times {
-            self.until(|counts| counts.open > 0).await;
+            seen = self.until(|counts| counts.connections > seen).await.connections;
             self.cut();
-            self.until(|counts| counts.open == 0).await;
         }
+        self.until(|counts| counts.open == 0 || counts.connections > seen).await;
     }
 
     /// Who the peer of connections to come is.
