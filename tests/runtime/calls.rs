@@ -100,7 +100,8 @@ async fn a_chain_of_calls_ends_when_the_first_caller_gives_up() {
     let mut chain = call(Target::Module("mod-logic".into()), "call", args);
     chain.deadline = Some(Duration::from_secs(2));
     let error = world.runtime.exec(chain).await.unwrap_err();
-    assert!(matches!(error, exec::Error::Timeout { .. }), "{error}");
+    // All three deadlines are the same moment but for the milliseconds on the way; any of them may be told first.
+    assert!(error.to_string().contains(" did not answer within "), "{error}");
     world.status("mod-1", "cancelled", "true").await;
     world.runtime.shutdown().await;
 }
