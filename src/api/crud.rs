@@ -27,14 +27,14 @@ pub(crate) trait Managed: Resource {
     /// The field that must be unique; writes of such resources are exclusive.
     const UNIQUE: &'static str = "";
 
-    /// Would it and another one clash in that field?
-    fn clashes(&self, _: &Self) -> bool {
-        false
-    }
-
-    /// A text that whatever it clashes with holds too.
+    /// A text that whatever it clashes with holds too: the unique one, say.
     fn telltale(&self) -> &str {
         ""
+    }
+
+    /// Would it and another one clash in that field?
+    fn clashes(&self, other: &Self) -> bool {
+        self.telltale().trim() == other.telltale().trim()
     }
 
     /// What lists are sorted by, before the id.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::plain;
 use crate::{
     api::{
         State,
@@ -17,7 +18,7 @@ use crate::{
         draft::Lock,
         endpoint::{Endpoint, delete, get, patch, post, put},
         error::{Error, Result},
-        http::{body::Object, empty, json as respond, query::Query},
+        http::{body::Object, json as respond, query::Query},
         now,
     },
     secrets::key::Key,
@@ -56,7 +57,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Changes an API key; the same as PATCH.")
             .body::<Shown>()
             .gives::<Shown>(StatusCode::OK, "The API key as it is now"),
-        delete(one, destroy)
+        delete(one, plain::destroy::<ApiKey>)
             .takes(Access::Admin, SCOPE)
             .says("Deletes an API key; it is refused at once.")
             .ends(StatusCode::ACCEPTED, "Deleted"),
@@ -200,9 +201,4 @@ async fn update(
 ) -> Result<Response> {
     let (key, _) = crud::update::<ApiKey>(&state, &id, &body, |_, key| apply(key, &body)).await?;
     Ok(respond(StatusCode::OK, &shown(&key, None)))
-}
-
-async fn destroy(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    crud::delete::<ApiKey>(&state, &id).await?;
-    Ok(empty(StatusCode::ACCEPTED))
 }

@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Value, json};
 use utoipa::openapi::schema::Type;
 
-use super::{modules, repository_git};
+use super::{modules, plain, repository_git};
 use crate::{
     api::{
         State,
@@ -17,7 +17,7 @@ use crate::{
         draft::{Draft, Lock},
         endpoint::{Endpoint, delete, get, patch, post, put},
         error::{Error, Result},
-        http::{body::Object, empty, json as respond, query::Query},
+        http::{empty, json as respond, query::Query},
     },
     model::{Driver, Failure, Module, Repository, Role},
     runtime::{self, DriverView},
@@ -39,7 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .query("update_available", Type::Boolean, "Only those with a newer commit, or only others.")
             .lists::<Driver>(StatusCode::OK, "A page of drivers"),
-        post("/api/engine/v2/drivers", create)
+        post("/api/engine/v2/drivers", plain::create::<Driver>)
             .takes(Access::Admin, SCOPE)
             .says("Creates a driver, and starts to build it.")
             .body::<Driver>()
@@ -49,17 +49,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Shows a driver; `build` says how far it is built.")
             .query("compilation_status", Type::Boolean, "With `compilation_status`; that is the default.")
             .gives::<Driver>(StatusCode::OK, "The driver"),
-        patch(one, update)
+        patch(one, plain::update::<Driver>)
             .takes(Access::Admin, SCOPE)
             .says("Changes a driver; its modules follow.")
             .body::<Driver>()
             .gives::<Driver>(StatusCode::OK, "The driver as it is now"),
-        put(one, update)
+        put(one, plain::update::<Driver>)
             .takes(Access::Admin, SCOPE)
             .says("Changes a driver; the same as PATCH.")
             .body::<Driver>()
             .gives::<Driver>(StatusCode::OK, "The driver as it is now"),
-        delete(one, destroy)
+        delete(one, plain::destroy::<Driver>)
             .takes(Access::Admin, SCOPE)
             .says("Deletes a driver with its modules and settings.")
             .ends(StatusCode::ACCEPTED, "Deleted"),
@@ -150,11 +150,6 @@ async fn index(Extract(state): Extract<State>, query: Query) -> Result<Response>
     Ok(page.respond(&query, Driver::TABLE, &items, total))
 }
 
-async fn create(Extract(state): Extract<State>, Object(body): Object) -> Result<Response> {
-    let driver: Driver = crud::create(&state, &body).await?;
-    Ok(respond(StatusCode::CREATED, &driver))
-}
-
 async fn show(Extract(state): Extract<State>, Path(id): Path<String>, query: Query) -> Result<Response> {
     let driver: Driver = crud::show(&state, &id).await?;
     let mut body = crud::wire(&driver)?;
@@ -174,20 +169,6 @@ async fn show(Extract(state): Extract<State>, Path(id): Path<String>, query: Que
         }
     }
     Ok(respond(StatusCode::OK, &body))
-}
-
-async fn update(
-    Extract(state): Extract<State>,
-    Path(id): Path<String>,
-    Object(body): Object,
-) -> Result<Response> {
-    let (driver, _) = crud::update::<Driver>(&state, &id, &body, |_, _| Ok(())).await?;
-    Ok(respond(StatusCode::OK, &driver))
-}
-
-async fn destroy(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    crud::delete::<Driver>(&state, &id).await?;
-    Ok(empty(StatusCode::ACCEPTED))
 }
 
 async fn readme(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {

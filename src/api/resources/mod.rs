@@ -9,6 +9,7 @@ mod exec;
 mod metadata;
 mod module_actions;
 mod modules;
+mod plain;
 mod repositories;
 mod repository_git;
 mod root;

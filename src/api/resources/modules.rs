@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::Type;
 
-use super::systems;
+use super::{plain, systems};
 use crate::{
     api::{
         State,
@@ -21,7 +21,7 @@ use crate::{
         error::Result,
         http::{
             body::Object,
-            empty, json as respond,
+            json as respond,
             page::{self, Page},
             query::Query,
             search::Search,
@@ -69,7 +69,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Changes a module; the same as PATCH.")
             .body::<Module>()
             .gives::<Module>(StatusCode::OK, "The module as it is now"),
-        delete(one, destroy)
+        delete(one, plain::destroy::<Module>)
             .takes(Access::Support, SCOPE)
             .says("Deletes a module, with its settings, and takes it out of its systems.")
             .ends(StatusCode::ACCEPTED, "Deleted"),
@@ -257,9 +257,4 @@ async fn update(
     let (module, _) = crud::update::<Module>(&state, &id, &body, |_, _| Ok(())).await?;
     let shown = with_driver(&state, &caller, &module).await?;
     Ok(respond(StatusCode::OK, &shown.map_or_else(|| live(&state, &module), Ok)?))
-}
-
-async fn destroy(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    crud::delete::<Module>(&state, &id).await?;
-    Ok(empty(StatusCode::ACCEPTED))
 }

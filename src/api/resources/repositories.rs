@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::drivers;
+use super::{drivers, plain};
 use crate::{
     api::{
         State,
@@ -16,7 +16,7 @@ use crate::{
         draft::{Draft, Lock},
         endpoint::{Endpoint, delete, get, patch, post, put},
         error::{Error, Result},
-        http::{body::Object, empty, json as respond, query::Query},
+        http::{json as respond, query::Query},
     },
     model::{Driver, Failure, Repository},
     secrets::{fields, is_sealed},
@@ -32,26 +32,26 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Lists repositories.")
             .paged()
             .lists::<Repository>(StatusCode::OK, "A page of repositories"),
-        post("/api/engine/v2/repositories", create)
+        post("/api/engine/v2/repositories", plain::create::<Repository>)
             .takes(Access::Admin, SCOPE)
             .says("Creates a repository, and starts to fetch it.")
             .body::<Repository>()
             .gives::<Repository>(StatusCode::CREATED, "The new repository"),
-        get(one, show)
+        get(one, plain::show::<Repository>)
             .takes(Access::Support, SCOPE)
             .says("Shows a repository; password and key are never in the clear.")
             .gives::<Repository>(StatusCode::OK, "The repository"),
-        patch(one, update)
+        patch(one, plain::update::<Repository>)
             .takes(Access::Admin, SCOPE)
             .says("Changes a repository.")
             .body::<Repository>()
             .gives::<Repository>(StatusCode::OK, "The repository as it is now"),
-        put(one, update)
+        put(one, plain::update::<Repository>)
             .takes(Access::Admin, SCOPE)
             .says("Changes a repository; the same as PATCH.")
             .body::<Repository>()
             .gives::<Repository>(StatusCode::OK, "The repository as it is now"),
-        delete(one, destroy)
+        delete(one, plain::destroy::<Repository>)
             .takes(Access::Admin, SCOPE)
             .says("Deletes a repository with its drivers and their modules.")
             .ends(StatusCode::ACCEPTED, "Deleted"),
@@ -118,30 +118,6 @@ impl Managed for Repository {
 async fn index(Extract(state): Extract<State>, query: Query) -> Result<Response> {
     let (page, items, total) = crud::list::<Repository>(&state, &query, |_| true).await?;
     Ok(page.respond(&query, Repository::TABLE, &items, total))
-}
-
-async fn create(Extract(state): Extract<State>, Object(body): Object) -> Result<Response> {
-    let repository: Repository = crud::create(&state, &body).await?;
-    Ok(respond(StatusCode::CREATED, &repository))
-}
-
-async fn show(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    let repository: Repository = crud::show(&state, &id).await?;
-    Ok(respond(StatusCode::OK, &repository))
-}
-
-async fn update(
-    Extract(state): Extract<State>,
-    Path(id): Path<String>,
-    Object(body): Object,
-) -> Result<Response> {
-    let (repository, _) = crud::update::<Repository>(&state, &id, &body, |_, _| Ok(())).await?;
-    Ok(respond(StatusCode::OK, &repository))
-}
-
-async fn destroy(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    crud::delete::<Repository>(&state, &id).await?;
-    Ok(empty(StatusCode::ACCEPTED))
 }
 
 async fn pull(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {

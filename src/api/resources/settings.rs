@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Map, Value};
 use utoipa::openapi::schema::Type;
 
-use super::settings_reads;
+use super::{plain, settings_reads};
 use crate::{
     api::{
         State,
@@ -18,7 +18,7 @@ use crate::{
         draft::{Draft, Lock},
         endpoint::{Endpoint, delete, get, patch, post, put},
         error::{Error, Result},
-        http::{body::Object, empty, json, page, query::Query},
+        http::{body::Object, json, page, query::Query},
     },
     connections,
     model::{self, Driver, Failure, Kind, Module, Role, Settings, System, Zone, settings::ParentType},
@@ -56,7 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("Changes settings; the same as PATCH.")
             .body::<Settings>()
             .gives::<Settings>(StatusCode::OK, "The settings as they are now"),
-        delete(one, destroy)
+        delete(one, plain::destroy::<Settings>)
             .takes(Access::Admin, SCOPE)
             .says("Deletes settings.")
             .ends(StatusCode::ACCEPTED, "Deleted"),
@@ -225,9 +225,4 @@ async fn update(
     })
     .await?;
     Ok(json(StatusCode::OK, &wire(&state, &caller, &settings)?))
-}
-
-async fn destroy(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    crud::delete::<Settings>(&state, &id).await?;
-    Ok(empty(StatusCode::ACCEPTED))
 }

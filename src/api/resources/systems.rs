@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Map, Value};
 use utoipa::openapi::schema::Type;
 
-use super::{modules, zones};
+use super::{modules, plain, zones};
 use crate::{
     api::{
         State,
@@ -17,7 +17,7 @@ use crate::{
         draft::{self, Draft, Lock},
         endpoint::{Endpoint, delete, get, patch, post, put},
         error::{Error, Result},
-        http::{body::Object, empty, json, page, query::Query},
+        http::{body::Object, json, page, query::Query},
     },
     model::{Failure, Module, System, Zone},
 };
@@ -44,7 +44,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("The systems that have one of these e-mail addresses.")
             .query("in", Type::String, "Addresses, separated by commas.")
             .lists::<System>(StatusCode::OK, "The systems"),
-        post("/api/engine/v2/systems", create)
+        post("/api/engine/v2/systems", plain::create::<System>)
             .takes(Access::Support, SCOPE)
             .says("Creates a system.")
             .body::<System>()
@@ -66,7 +66,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query("version", Type::Integer, "The version that the change is based on; required.")
             .body::<System>()
             .gives::<System>(StatusCode::OK, "The system as it is now"),
-        delete(both, destroy)
+        delete(both, plain::destroy::<System>)
             .takes(Access::Admin, SCOPE)
             .says("Deletes a system, with its settings, its metadata and the modules that are in no other system.")
             .ends(StatusCode::ACCEPTED, "Deleted"),
@@ -89,10 +89,6 @@ impl Managed for System {
     const TABLE: &'static str = "sys";
     const LOCK: Lock = Lock::Exclusive;
     const UNIQUE: &'static str = "name";
-
-    fn clashes(&self, other: &Self) -> bool {
-        self.name.trim() == other.name.trim()
-    }
 
     fn telltale(&self) -> &str {
         &self.name
@@ -199,11 +195,6 @@ async fn with_emails(Extract(state): Extract<State>, query: Query) -> Result<Res
     Ok(page::whole(System::TABLE, &found))
 }
 
-async fn create(Extract(state): Extract<State>, Object(body): Object) -> Result<Response> {
-    let system: System = crud::create(&state, &body).await?;
-    Ok(json(StatusCode::CREATED, &system))
-}
-
 async fn show(
     Extract(state): Extract<State>,
     caller: Caller,
@@ -261,11 +252,6 @@ async fn update(
     })
     .await?;
     Ok(json(StatusCode::OK, &system))
-}
-
-async fn destroy(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    crud::delete::<System>(&state, &id).await?;
-    Ok(empty(StatusCode::ACCEPTED))
 }
 
 async fn show_zones(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {

@@ -1,5 +1,7 @@
 //! Zones: create, show, change, delete, and calling a function in all systems of one.
 
+use std::collections::HashMap;
+
 use axum::{
     extract::{Path, State as Extract},
     http::StatusCode,
@@ -10,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::{ToSchema, openapi::schema::Type};
 
-use super::{exec, systems};
+use super::{exec, plain, systems};
 use crate::{
     api::{
         State,
@@ -19,11 +21,7 @@ use crate::{
         draft::{Draft, Lock},
         endpoint::{Endpoint, delete, get, patch, post, put},
         error::Result,
-        http::{
-            body::{Arguments, Object},
-            empty, json,
-            query::Query,
-        },
+        http::{body::Arguments, json, query::Query},
     },
     model::{Failure, System, Zone},
     runtime::Target,
@@ -52,26 +50,26 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Access::User, SCOPE)
             .says("All tags that zones have.")
             .gives::<Vec<String>>(StatusCode::OK, "The tags, sorted"),
-        post("/api/engine/v2/zones", create)
+        post("/api/engine/v2/zones", plain::create::<Zone>)
             .takes(Access::Support, SCOPE)
             .says("Creates a zone.")
             .body::<Zone>()
             .gives::<Zone>(StatusCode::CREATED, "The new zone"),
-        get(one, show)
+        get(one, plain::show::<Zone>)
             .takes(Access::User, SCOPE)
             .says("Shows a zone.")
             .gives::<Zone>(StatusCode::OK, "The zone"),
-        patch(one, update)
+        patch(one, plain::update::<Zone>)
             .takes(Access::Support, SCOPE)
             .says("Changes a zone.")
             .body::<Zone>()
             .gives::<Zone>(StatusCode::OK, "The zone as it is now"),
-        put(one, update)
+        put(one, plain::update::<Zone>)
             .takes(Access::Support, SCOPE)
             .says("Changes a zone; the same as PATCH.")
             .body::<Zone>()
             .gives::<Zone>(StatusCode::OK, "The zone as it is now"),
-        delete(one, destroy)
+        delete(one, plain::destroy::<Zone>)
             .takes(Access::Support, SCOPE)
             .says("Deletes a zone, with its children, settings and metadata, and takes it out of systems.")
             .ends(StatusCode::ACCEPTED, "Deleted"),
@@ -96,10 +94,6 @@ impl Managed for Zone {
     const LOCK: Lock = Lock::Exclusive;
     const UNIQUE: &'static str = "name";
 
-    fn clashes(&self, other: &Self) -> bool {
-        self.name.trim() == other.name.trim()
-    }
-
     fn telltale(&self) -> &str {
         &self.name
     }
@@ -122,9 +116,16 @@ impl Managed for Zone {
         if after.parent_id.is_none() {
             return Ok(Vec::new());
         }
-        let zones = draft.all::<Zone>(|_| true).await?;
-        let parent = |id: &str| zones.iter().find(|zone| zone.id == id).map(|zone| zone.parent_id.clone());
-        Ok(after.valid_parent(parent).into_iter().collect())
+        // Found one by one, so that the write holds only if none above was moved meanwhile.
+        let mut above = HashMap::new();
+        let mut next = after.parent_id.clone();
+        while let Some(id) = next.take().filter(|id| !above.contains_key(id)) {
+            if let Some(zone) = draft.find::<Zone>(&id).await? {
+                next.clone_from(&zone.parent_id);
+                above.insert(id, zone.parent_id);
+            }
+        }
+        Ok(after.valid_parent(|id| above.get(id).cloned()).into_iter().collect())
     }
 
     async fn cascade(draft: &mut Draft, gone: &Self) -> Result<()> {
@@ -195,30 +196,6 @@ async fn tags(Extract(state): Extract<State>) -> Result<Response> {
     let tags: std::collections::BTreeSet<&str> =
         zones.iter().flat_map(|zone| zone.tags.iter().map(String::as_str)).collect();
     Ok(json(StatusCode::OK, &tags))
-}
-
-async fn create(Extract(state): Extract<State>, Object(body): Object) -> Result<Response> {
-    let zone: Zone = crud::create(&state, &body).await?;
-    Ok(json(StatusCode::CREATED, &zone))
-}
-
-async fn show(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    let zone: Zone = crud::show(&state, &id).await?;
-    Ok(json(StatusCode::OK, &zone))
-}
-
-async fn update(
-    Extract(state): Extract<State>,
-    Path(id): Path<String>,
-    Object(body): Object,
-) -> Result<Response> {
-    let (zone, _) = crud::update::<Zone>(&state, &id, &body, |_, _| Ok(())).await?;
-    Ok(json(StatusCode::OK, &zone))
-}
-
-async fn destroy(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
-    crud::delete::<Zone>(&state, &id).await?;
-    Ok(empty(StatusCode::ACCEPTED))
 }
 
 async fn execute(
