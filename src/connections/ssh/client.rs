@@ -98,6 +98,11 @@ pub(super) fn lost(endpoint: &Endpoint, error: &Error) -> Failure {
         Error::IO(error) => match error.kind() {
             Kind::ConnectionReset => (Reason::Reset, format!("reset the connection ({error})")),
             Kind::TimedOut => (Reason::Silent, format!("stopped answering ({error})")),
+            Kind::InvalidData => {
+                let what =
+                    format!("{endpoint} does not speak SSH ({error}): is that the port of its SSH server?");
+                return Failure::new(Reason::Protocol, what);
+            }
             Kind::UnexpectedEof | Kind::BrokenPipe | Kind::ConnectionAborted | Kind::NotConnected => {
                 return closed(endpoint);
             }

@@ -16,6 +16,7 @@ mod exec;
 mod session;
 mod settings;
 mod shell;
+mod stream;
 
 pub use exec::{ExecError, Output};
 pub(super) use session::{Session, open};

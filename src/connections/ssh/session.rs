@@ -4,6 +4,7 @@ use super::{
     super::{Failure, Reason, target::Endpoint},
     Channel, Settings, Shell, Target,
     client::{Client, Why, lost, printable},
+    stream::{Backlog, Stream},
 };
 use crate::ssh::{
     KnownHosts,
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 /// Signs of life that may stay without an answer, and one more ends the session.
 const KEEPALIVES: usize = 2;
 /// How long what was taken may still be sent after the link has let go.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Commands at a time: OpenSSH allows ten channels by default. The stream is one, and those given up may still run.
 pub(super) const COMMANDS: usize = 4;
 /// What a host may send before it has to wait; with that, the memory that a session may take.
@@ -38,6 +39,7 @@ pub(in crate::connections) struct Session {
     pub(super) endpoint: Endpoint,
     pub(super) handle: Handle<Client>,
     pub(super) why: Why,
+    pub(super) backlog: Arc<Backlog>,
     /// The session's task has ended.
     pub(super) gone: CancellationToken,
     /// The link has let go of the connection.
@@ -86,6 +88,7 @@ async fn begin(stream: TcpStream, target: &Target, pins: Option<KnownHosts>) -> 
     let (why, gone) = (Why::default(), CancellationToken::new());
     let cut = socket2::SockRef::from(&stream).try_clone().map(Cut);
     let cut = cut.map_err(|error| lost(endpoint, &russh::Error::IO(error)))?;
+    let (stream, backlog) = Stream::new(stream);
     let client = Client {
         endpoint: endpoint.clone(),
         trust: trust.clone(),
@@ -100,6 +103,7 @@ async fn begin(stream: TcpStream, target: &Target, pins: Option<KnownHosts>) -> 
         handle,
         why: why.clone(),
         gone,
+        backlog,
         left: CancellationToken::new(),
         commands: Semaphore::new(COMMANDS),
         cut: Some(cut),
@@ -239,7 +243,7 @@ impl Drop for Session {
             runtime.spawn(async move {
                 tokio::select! {
                     () = gone.cancelled() => {}
-                    () = sleep(LAST_WORDS) => {}
+                    () = sleep(2 * LAST_WORDS) => {}
                 }
                 drop(cut);
             });

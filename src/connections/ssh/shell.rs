@@ -14,9 +14,16 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::io::{AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 use tokio_util::sync::WaitForCancellationFutureOwned;
+
+/// From the end of the output to that of the channel, which says how the shell ended.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(in crate::connections) struct Shell {
     stream: Stream,
@@ -31,6 +38,8 @@ enum Stream {
         chunk: Bytes,
         /// How the shell ended, as far as the host has said.
         end: Option<String>,
+        /// After the end of the output the rest comes soon, or never.
+        patience: Option<Pin<Box<Sleep>>>,
     },
     /// For commands only; until the session ends.
     Silent(Pin<Box<WaitForCancellationFutureOwned>>),
@@ -43,7 +52,8 @@ impl Shell {
         outgoing: &ChannelWriteHalf<Msg>,
     ) -> Self {
         let outgoing = Box::pin(outgoing.make_writer());
-        Self { stream: Stream::Channel { incoming, outgoing, chunk: Bytes::new(), end: None }, session }
+        let stream = Stream::Channel { incoming, outgoing, chunk: Bytes::new(), end: None, patience: None };
+        Self { stream, session }
     }
 
     pub(super) fn silent(session: Arc<Session>) -> Self {
@@ -75,8 +85,8 @@ impl Transport for Shell {
     ) -> Poll<io::Result<Option<Arrival>>> {
         let session = &self.session;
         loop {
-            let (incoming, chunk, end) = match &mut self.stream {
-                Stream::Channel { incoming, chunk, end, .. } => (incoming, chunk, end),
+            let (incoming, chunk, end, patience) = match &mut self.stream {
+                Stream::Channel { incoming, chunk, end, patience, .. } => (incoming, chunk, end, patience),
                 Stream::Silent(gone) => {
                     ready!(gone.as_mut().poll(cx));
                     return Poll::Ready(Err(over(session, None)));
@@ -92,9 +102,9 @@ impl Transport for Shell {
                 Poll::Ready(Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. })) => {
                     *chunk = data
                 }
-                // How it ended comes after the end.
                 Poll::Ready(Some(ChannelMsg::Eof)) => {
                     end.get_or_insert_with(|| "ended the output of the shell".to_owned());
+                    patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
                 }
                 Poll::Ready(Some(ChannelMsg::ExitStatus { exit_status })) => {
                     *end = Some(format!("ended the shell, with status {exit_status}"));
@@ -106,8 +116,11 @@ impl Transport for Shell {
                     return Poll::Ready(Err(over(session, end.as_deref())));
                 }
                 Poll::Ready(Some(_)) => {}
-                Poll::Pending if end.is_some() => return Poll::Ready(Err(over(session, end.as_deref()))),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    let Some(patience) = patience else { return Poll::Pending };
+                    ready!(patience.as_mut().poll(cx));
+                    return Poll::Ready(Err(over(session, end.as_deref())));
+                }
             }
         }
     }
@@ -115,6 +128,7 @@ impl Transport for Shell {
     fn poll_send(&mut self, cx: &mut Context<'_>, payload: &Payload) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Stream::Channel { outgoing, .. } if !payload.bytes.is_empty() => {
+                ready!(self.session.backlog.poll_room(cx));
                 match outgoing.as_mut().poll_write(cx, &payload.bytes) {
                     // The session has ended; what comes in says why.
                     Poll::Ready(Err(_)) => Poll::Pending,

@@ -6,8 +6,8 @@ use super::{
     super::{Connections, Error, Mode, Reason, State},
     harness::{DEADLINE, Receipts, Recorder, eventually, never_retry, pattern, quick},
     kinds::{
-        Bus, BusMakeBreak, Kind, Rfc2217, Rfc2217MakeBreak, Serial, SerialMakeBreak, Ssh, Tcp, TcpMakeBreak,
-        Tls, TlsMakeBreak, Unix, UnixMakeBreak, WebSocket, WebSocketMakeBreak,
+        Bus, BusMakeBreak, Kind, Rfc2217, Rfc2217MakeBreak, Serial, SerialMakeBreak, Ssh, SshMakeBreak, Tcp,
+        TcpMakeBreak, Tls, TlsMakeBreak, Unix, UnixMakeBreak, WebSocket, WebSocketMakeBreak,
     },
     recorded::everything_is_recorded_in_order,
 };
@@ -33,7 +33,8 @@ contract!(
     WebSocket as websocket, WebSocketMakeBreak as websocket_make_break,
     Serial as serial, SerialMakeBreak as serial_make_break,
     Rfc2217 as rfc2217, Rfc2217MakeBreak as rfc2217_make_break,
-    Bus as bus, BusMakeBreak as bus_make_break: {
+    Bus as bus, BusMakeBreak as bus_make_break,
+    Ssh as ssh, SshMakeBreak as ssh_make_break: {
     echoes_in_order,
     refused_is_told,
     comes_back,
@@ -59,25 +60,6 @@ contract!(
     half_open,
     name_that_comes_and_changes,
     everything_is_recorded_in_order,
-});
-
-// Not all of it yet: the server of this kind's far end stands still while nobody reads, so that it cannot echo without end
-// and takes little, and garbage may be what SSH allows before the handshake.
-contract!(Ssh as ssh: {
-    refused_is_told,
-    comes_back,
-    attempt_does_not_wait_for_the_retry,
-    closed_by_the_peer,
-    one_byte_at_a_time,
-    flood_is_bounded_and_complete,
-    transmits_and_closes_while_the_sink_waits,
-    queue_is_bounded_and_in_order,
-    close_answers_everything,
-    dropping_the_link_closes_it,
-    retarget,
-    disconnect,
-    accept_then_close,
-    name_that_comes_and_changes,
 });
 
 pub(super) fn make_break(kind: &impl Kind) -> bool {

@@ -101,6 +101,8 @@ pub(super) struct Bus(Tcp);
 
 pub(super) struct BusMakeBreak(Bus);
 
+pub(super) struct SshMakeBreak(Ssh);
+
 pub(super) struct SerialMakeBreak(Serial);
 
 pub(super) struct Rfc2217MakeBreak(Rfc2217);
@@ -221,6 +223,7 @@ make_break!(UnixMakeBreak, Unix);
 make_break!(TlsMakeBreak, Tls);
 make_break!(WebSocketMakeBreak, WebSocket);
 make_break!(BusMakeBreak, Bus);
+make_break!(SshMakeBreak, Ssh);
 make_break!(SerialMakeBreak, Serial);
 make_break!(Rfc2217MakeBreak, Rfc2217);
 

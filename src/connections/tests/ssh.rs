@@ -270,3 +270,63 @@ async fn one_command_as_the_stream_or_none_at_all() {
     let not = tcp.ssh_exec("echo", None).await;
     assert!(matches!(not, Err(ExecError::NotSsh { .. })), "{not:?}");
 }
+
+#[tokio::test]
+async fn a_shell_that_ends_says_how_and_a_command_that_runs_is_told() {
+    if !sshd::installed() {
+        return;
+    }
+    let folder = Folder::new();
+    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
+    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), BARE).await;
+    let (recorder, connections) = (Recorder::new(), folder.connections(never_retry()));
+    let link = recorder.open(&connections, target(&server, with_key(&key)));
+    recorder.up_after(0).await;
+    let sign = folder.path("sign");
+    let running = tokio::spawn({
+        let (link, command) = (link.clone(), format!("touch {}; sleep 1000", sign.display()));
+        async move { link.ssh_exec(&command, None).await }
+    });
+    eventually("it runs", || sign.exists()).await;
+    Receipts::transmit(&link, "exit 4\n").await.expect("sent");
+    let State::Down { reason, detail, .. } = recorder.ended(1).await else { unreachable!() };
+    assert_eq!(reason, Reason::Closed);
+    assert!(detail.contains("status 4"), "{detail}");
+    let told = running.await.expect("task");
+    assert!(matches!(told, Err(ExecError::Link(_))), "{told:?}");
+    let down = link.ssh_exec("true", None).await;
+    assert!(
+        matches!(&down, Err(ExecError::Link(error)) if error.reason() == Some(Reason::Closed)),
+        "{down:?}"
+    );
+}
+
+#[tokio::test]
+async fn old_algorithms_are_an_explicit_setting() {
+    if !sshd::installed() {
+        return;
+    }
+    let folder = Folder::new();
+    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
+    let old =
+        format!("{BARE}\nKexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc\nMACs hmac-sha1");
+    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), &old).await;
+    let (reason, detail) = refused(&folder, target(&server, with_key(&key))).await;
+    assert_eq!(reason, Reason::Protocol);
+    assert!(detail.contains("connection.ssh.legacy") && detail.contains("group14-sha1"), "{detail}");
+    let (recorder, connections) = (Recorder::new(), folder.connections(quick()));
+    let link = recorder.open(&connections, target(&server, Settings { legacy: true, ..with_key(&key) }));
+    recorder.up_after(0).await;
+    assert_eq!(link.ssh_exec("echo old", None).await, Ok(output(Some(0), "old\n", "")));
+}
+
+#[tokio::test]
+async fn a_host_that_says_nothing_is_given_up() {
+    let folder = Folder::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let port = listener.local_addr().expect("address").port();
+    let settings = Settings { login_ms: 200, ..ada() };
+    let (reason, detail) = refused(&folder, Target::ssh("127.0.0.1", port, settings)).await;
+    assert_eq!(reason, Reason::Timeout);
+    assert!(detail.contains("connection.ssh.login_ms"), "{detail}");
+}

@@ -3,10 +3,7 @@
 
 use super::{FarEnd, Kind, Porch, Reason, Stream, Target};
 use crate::{connections::ssh::Settings, secrets::Secret};
-use futures_util::{
-    future::{BoxFuture, FutureExt as _},
-    task::AtomicWaker,
-};
+use futures_util::future::{BoxFuture, FutureExt as _};
 use parking_lot::Mutex;
 use russh::{
     Channel, ChannelId, ChannelStream, MethodKind, MethodSet,
@@ -25,7 +22,6 @@ use tokio::{
     net::TcpStream,
     sync::oneshot,
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 const PASSWORD: &str = "hunter2";
 
@@ -40,24 +36,13 @@ struct Host {
     opened: Option<oneshot::Sender<Channel<Msg>>>,
 }
 
-/// The socket, which can be taken away from the server.
-struct Socket {
-    stream: TcpStream,
-    cut: Arc<Cut>,
-    _gone: DropGuard,
-}
-
-#[derive(Default)]
-struct Cut {
-    done: Mutex<bool>,
-    waker: AtomicWaker,
-    gone: CancellationToken,
-}
+/// A connection that can be torn out of the server's hands.
+#[derive(Clone)]
+struct Torn(Arc<Mutex<Option<TcpStream>>>);
 
 struct Shell {
     stream: ChannelStream<Msg>,
-    socket: socket2::Socket,
-    cut: Arc<Cut>,
+    below: Torn,
 }
 
 impl Kind for Ssh {
@@ -70,6 +55,8 @@ impl Kind for Ssh {
         let fingerprint = key.public_key().fingerprint(HashAlg::Sha256).to_string();
         let config = Arc::new(Config {
             keys: vec![key],
+            // Its session must not wait for a shell that waits for it.
+            channel_buffer_size: 1 << 16,
             methods: MethodSet::from(&[MethodKind::KeyboardInteractive][..]),
             auth_rejection_time: Duration::ZERO,
             ..Config::default()
@@ -82,6 +69,7 @@ impl Kind for Ssh {
         let settings = Settings {
             username: "ada".into(),
             password: Some(Secret::new(PASSWORD)),
+            login_ms: 60_000,
             host_key: serde_json::from_value(self.fingerprint.as_str().into()).expect("a host key"),
             ..Settings::default()
         };
@@ -102,14 +90,13 @@ impl Kind for Ssh {
 }
 
 async fn shell(config: Arc<Config>, stream: TcpStream) -> Option<Stream> {
-    let socket = socket2::SockRef::from(&stream).try_clone().ok()?;
     let (opened, channel) = oneshot::channel();
-    let cut = Arc::new(Cut::default());
-    let stream = Socket { stream, cut: cut.clone(), _gone: cut.gone.clone().drop_guard() };
-    let session = run_stream(config, stream, Host { channel: None, opened: Some(opened) }).await.ok()?;
+    let below = Torn(Arc::new(Mutex::new(Some(stream))));
+    let session =
+        run_stream(config, below.clone(), Host { channel: None, opened: Some(opened) }).await.ok()?;
     tokio::spawn(session);
     let stream = channel.await.ok()?.into_stream();
-    Some(Box::new(Shell { stream, socket, cut }))
+    Some(Box::new(Shell { stream, below }))
 }
 
 impl Handler for Host {
@@ -167,18 +154,12 @@ impl Handler for Host {
 }
 
 impl FarEnd for Shell {
-    /// The system sends it when the last hold on the socket is gone, which is ours.
-    fn reset(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        async move {
-            self.socket.set_linger(Some(Duration::ZERO)).expect("linger");
-            *self.cut.done.lock() = true;
-            self.cut.waker.wake();
-            // The session may wait for somebody who reads.
-            let mut nobody = tokio::io::sink();
-            let read = tokio::io::copy(&mut self.stream, &mut nobody);
-            tokio::join!(self.cut.gone.cancelled(), read.map(drop));
+    fn reset(self: Box<Self>) -> BoxFuture<'static, ()> {
+        let stream = self.below.0.lock().take();
+        match stream {
+            Some(stream) => FarEnd::reset(Box::new(stream)),
+            None => std::future::ready(()).boxed(),
         }
-        .boxed()
     }
 }
 
@@ -206,30 +187,34 @@ impl AsyncWrite for Shell {
     }
 }
 
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.cut.waker.register(cx.waker());
-        if *self.cut.done.lock() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+impl Torn {
+    fn with<T>(
+        &self,
+        use_it: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut *self.0.lock() {
+            Some(stream) => use_it(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+impl AsyncRead for Torn {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Torn {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.with(|stream| stream.poll_write(cx, bytes))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_flush(cx))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_shutdown(cx))
     }
 }
