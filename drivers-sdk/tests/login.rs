@@ -89,11 +89,13 @@ fn a_login_that_fails_drops_the_connection_and_the_next_one_begins_anew() {
 }
 
 #[test]
-fn a_device_that_does_not_greet_is_left() {
+fn a_device_that_does_not_greet_is_left_and_has_refused_nobody() {
     run(async {
         let mut daemon = start(Some(1)).await;
-        let failed = daemon.expect_kind(Kind::LoginFailed).await;
-        assert_eq!(Disconnect::read(&failed.payload).unwrap().connection, 1);
+        let left = daemon.expect_kind(Kind::Disconnect).await;
+        let Disconnect { connection, reason } = Disconnect::read(&left.payload).unwrap();
+        assert_eq!(connection, 1);
+        assert!(reason.starts_with("the login was not answered: "), "{reason}");
     });
 }
 

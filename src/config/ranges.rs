@@ -35,6 +35,7 @@ pub(super) const RANGES: &[(&str, &str, i64, i64)] = &[
     ("connections", "retry_cap_ms", 100, HOUR),
     ("connections", "stable_ms", 0, HOUR),
     ("connections", "asked_min_ms", 0, MINUTE),
+    ("connections", "refused_pause_ms", 0, HOUR),
     ("connections", "first_attempts", 1, 100_000),
     ("connections", "first_attempt_hold_ms", 1, MINUTE),
     ("connections", "keepalive_idle_ms", 0, HOUR),

@@ -31,6 +31,8 @@ pub struct Options {
     pub stable_ms: u64,
     /// Attempts that were asked for are at least this far apart on one link.
     pub asked_min_ms: u64,
+    /// After a refused login there is no attempt for this long, asked for or not, unless the target is changed.
+    pub refused_pause_ms: u64,
     /// First attempts, and attempts that were asked for, under way at the same time …
     pub first_attempts: usize,
     /// … each counted for at most this long, so that silent addresses do not hold up those that answer.
@@ -77,6 +79,7 @@ impl Default for Options {
             retry_cap_ms: 60_000,
             stable_ms: 5_000,
             asked_min_ms: 100,
+            refused_pause_ms: 30_000,
             first_attempts: 256,
             first_attempt_hold_ms: 250,
             keepalive_idle_ms: 10_000,

@@ -1,7 +1,7 @@
 //! The task that owns one link: the state machine of the parent module's header, and nothing else.
 
 use super::{
-    Error, Failure, Mode, Reason, Sink, State, dial,
+    Address, Error, Failure, Mode, Reason, Sink, State, dial,
     inner::Order,
     journal::Journal,
     line::{End, Event, Line},
@@ -16,7 +16,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -44,6 +44,8 @@ pub(super) struct Life<S> {
     failures: u32,
     connection: u64,
     attempted: Instant,
+    /// Its login was refused: until then there is no attempt, whoever asks for one.
+    refused_until: Instant,
     /// Since when the link is down, while it is.
     down: Option<SystemTime>,
     journal: Journal,
@@ -68,6 +70,7 @@ impl<S: Sink> Life<S> {
             failures: 0,
             connection: 0,
             attempted: Instant::now(),
+            refused_until: Instant::now(),
             down: None,
             journal: Journal::Fine,
             shared,
@@ -253,7 +256,9 @@ impl<S: Sink> Life<S> {
     /// An attempt failed or a connection was lost; `last` is what the time until the next attempt counts from.
     fn fall(&mut self, failure: &Failure, outcome: &Result<(), Error>, last: Instant, held: bool) -> Phase {
         let since = *self.down.get_or_insert_with(SystemTime::now);
-        let ticket = (!self.make_break()).then(|| self.shared.hub.ration.enter(self.failures, last));
+        let (pause, hub) = (self.pause(failure), &self.shared.hub);
+        self.refused_until = last + pause;
+        let ticket = (!self.make_break()).then(|| hub.ration.enter(self.failures, last + pause));
         let retry = ticket.as_ref().map(|ticket| ticket.ready.saturating_duration_since(Instant::now()));
         let state = State::down(failure, self.failures, since, retry);
         let news = self.shared.lose(state.clone(), outcome);
@@ -262,6 +267,16 @@ impl<S: Sink> Life<S> {
             self.sink.state(&state);
         }
         Phase::Down(ticket)
+    }
+
+    /// Devices lock out whoever repeats what they refused.
+    fn pause(&self, failure: &Failure) -> Duration {
+        match (failure.reason, self.shared.target().address) {
+            // This waits by itself, and no longer than until an exchange works.
+            (_, Address::Http(_)) => Duration::ZERO,
+            (Reason::Auth, _) => ms(self.shared.hub.options.refused_pause_ms),
+            _ => Duration::ZERO,
+        }
     }
 
     async fn waiting(&mut self, mut ticket: Option<Ticket>) -> Option<Phase> {
@@ -277,6 +292,9 @@ impl<S: Sink> Life<S> {
                 Either::Order(Order::Close) => return None,
                 Either::Order(Order::Retarget) => return Some(self.again()),
                 Either::Order(Order::Disconnect(_) | Order::StartTls(_)) => {}
+                Either::Order(Order::Attempt | Order::Traffic) if Instant::now() < self.refused_until => {
+                    self.shared.refuse();
+                }
                 Either::Order(Order::Attempt | Order::Traffic | Order::Mode) => break,
                 Either::Done(()) => {
                     self.shared.attempting();

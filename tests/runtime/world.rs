@@ -166,7 +166,8 @@ fn start(folder: &Path, store: store::Handle, options: Options) -> Runtime {
     let vault = Arc::new(Vault::open(folder).unwrap());
     let repositories =
         Repositories::open(folder.join("repositories"), repositories::Options::default()).unwrap();
-    let connections = Connections::new(connections::Options::default());
+    let connections =
+        Connections::new(connections::Options { refused_pause_ms: 100, ..connections::Options::default() });
     let options = Options { run_dir: folder.join("run"), ..options };
     Runtime::start(store, vault, repositories, connections, options).unwrap()
 }

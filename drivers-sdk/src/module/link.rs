@@ -214,6 +214,14 @@ impl Core {
         }
     }
 
+    /// `#[login]` failed. A device that did not answer has refused nobody: it can be asked again soon.
+    pub(crate) fn login_ended(&self, error: &Error) {
+        match error.is_timeout() {
+            true => self.disconnect(&format!("the login was not answered: {}", error.message())),
+            false => self.login_failed(error.message()),
+        }
+    }
+
     /// Asks the daemon not to show `text` in what it records of this connection.
     pub(crate) fn hide(&self, text: &str) {
         if self.channel.has(feature::HIDE) && !self.is_over() {

@@ -196,6 +196,7 @@ pub(super) fn quick() -> Options {
         retry_first_jitter_ms: 5,
         retry_cap_ms: 100,
         asked_min_ms: 1,
+        refused_pause_ms: 1,
         stable_ms: 50,
         ..Options::default()
     }

@@ -13,6 +13,7 @@ mod make_break;
 mod peers;
 mod proxied;
 mod recorded;
+mod refused;
 mod serial;
 mod silent;
 pub(super) mod simulated;

@@ -71,7 +71,7 @@ impl<D: Driver> Instance<D> {
             match self.while_connected(connection, |context| login.as_mut().poll(context)).await {
                 None => return ("login", Ok(())),
                 Some(Err(error)) => {
-                    core.login_failed(error.message());
+                    core.login_ended(&error);
                     return ("login", Err(error));
                 }
                 Some(Ok(())) => {
@@ -112,7 +112,7 @@ impl<D: Driver> Instance<D> {
                     core.queue.fail_all(&error);
                     core.queue.open();
                     if !error.is_offline() {
-                        core.login_failed(error.message());
+                        core.login_ended(&error);
                     }
                     self.failed("login", &error);
                 }
