@@ -14,7 +14,7 @@ use super::{
 };
 use crate::connections::{Failure, Hub, options::ms, recorder::Recorder, target::Endpoint, tls::Tls};
 use parking_lot::Mutex;
-use reqwest::Url;
+use reqwest::{Url, cookie::Jar};
 use std::{
     fmt,
     hash::{Hash, Hasher},
@@ -42,6 +42,8 @@ struct Inner {
 struct Used {
     http: Mutex<Option<reqwest::Client>>,
     credentials: Credentials,
+    /// The cookies of the base's origin, which the jar by itself would not tell from those of its other ports.
+    cookies: Option<Jar>,
     queue: Queue,
     news: watch::Sender<News>,
 }
@@ -95,6 +97,7 @@ impl Client {
             Box::new(Used {
                 http: Mutex::new(None),
                 credentials: Credentials::new(settings.auth.clone()),
+                cookies: settings.cookies.then(Jar::default),
                 queue: Queue::new(settings.concurrency),
                 news: watch::Sender::new(News::None),
             })
@@ -134,6 +137,10 @@ impl Client {
 
     pub(super) fn credentials(&self) -> &Credentials {
         &self.used().credentials
+    }
+
+    pub(super) fn cookies(&self) -> Option<&Jar> {
+        self.used().cookies.as_ref()
     }
 
     pub(super) fn news(&self) -> &watch::Sender<News> {

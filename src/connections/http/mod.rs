@@ -15,6 +15,7 @@ mod pool;
 mod queue;
 mod record;
 mod request;
+mod response;
 mod settings;
 mod steps;
 

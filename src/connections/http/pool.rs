@@ -3,14 +3,8 @@
 use super::{
     client::{Client, Config},
     error,
-    request::Base,
 };
 use crate::connections::{Failure, Hub, Reason, dial::tcp, options::ms, target::Endpoint, tls};
-use reqwest::{
-    Url,
-    cookie::{CookieStore, Jar},
-    header::HeaderValue,
-};
 use rustls::{ClientConfig, RootCertStore};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -18,13 +12,16 @@ use tokio::time::Instant;
 /// Connections are not kept longer than this without a request: many a device has few of them.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 
+/// What proxies and services are told of us.
+pub(super) const USER_AGENT: &str = concat!("headend/", env!("CARGO_PKG_VERSION"));
+
 /// Nothing is connected yet.
 pub(super) fn make(client: &Client, hub: &Arc<Hub>) -> Result<reqwest::Client, Failure> {
     let Config { socket, source, settings, .. } = client.config();
     let options = &hub.options;
     let seconds = |value: u64| Some(Duration::from_secs(value.div_ceil(1000))).filter(|time| !time.is_zero());
     let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("headend/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .tls_backend_preconfigured(tls_config(client)?)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
@@ -37,10 +34,6 @@ pub(super) fn make(client: &Client, hub: &Arc<Hub>) -> Result<reqwest::Client, F
         .tcp_user_timeout(seconds(options.user_timeout_ms))
         .local_address(*source)
         .dns_resolver(Names { hub: hub.clone(), port: client.endpoint().port });
-    if settings.cookies {
-        builder =
-            builder.cookie_provider(Arc::new(Cookies { jar: Jar::default(), base: client.base().clone() }));
-    }
     if let Some(path) = socket {
         builder = builder.unix_socket(path.clone());
     }
@@ -69,24 +62,6 @@ fn tls_config(client: &Client) -> Result<ClientConfig, Failure> {
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| Failure::new(Reason::Tls, error.to_string()))?;
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
-}
-
-/// The cookies of the base's origin, for it alone: by themselves they would not tell ports apart.
-struct Cookies {
-    jar: Jar,
-    base: Base,
-}
-
-impl CookieStore for Cookies {
-    fn set_cookies(&self, values: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
-        if self.base.is_own(url) {
-            self.jar.set_cookies(values, url);
-        }
-    }
-
-    fn cookies(&self, url: &Url) -> Option<HeaderValue> {
-        self.jar.cookies(url).filter(|_| self.base.is_own(url))
-    }
 }
 
 /// Names are what they are for every other kind of connection.

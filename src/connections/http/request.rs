@@ -43,7 +43,7 @@ pub const LONGEST: Duration = Duration::from_secs(600);
 const OURS: [HeaderName; 7] =
     [CONNECTION, CONTENT_LENGTH, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 /// What another origin is told: nothing that might be a key.
-const HARMLESS: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
+pub(super) const HARMLESS: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
 
 /// One request of an exchange: the first, or what a redirect made of it.
 #[derive(Clone)]

@@ -13,19 +13,20 @@ use super::{
     client::{Client, News},
     digest::Asked,
     error::{self, Error},
-    record,
-    request::{Hop, Response},
+    pool, record,
+    request::{HARMLESS, Hop, Response},
+    response::Incoming,
 };
 use crate::connections::{Reason, recorder::Aside};
-use bytes::{Bytes, BytesMut};
 use reqwest::{
     StatusCode,
-    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+    cookie::CookieStore as _,
+    header::{
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+        USER_AGENT,
+    },
 };
 use tokio::time::Instant;
-
-/// Of a response that nobody reads, so that its connection can be used again.
-const DRAINED: usize = 64 * 1024;
 
 impl Client {
     pub(super) async fn follow(
@@ -37,37 +38,36 @@ impl Client {
         let settings = &self.config().settings;
         let mut redirects = settings.redirects;
         loop {
-            if let Some(tape) = tape {
-                record::request(tape, &hop);
-            }
-            let mut response = self.ask(http, &hop).await?;
+            let mut response = self.ask(http, tape, &hop).await?;
             let next = hop.redirected(self.base(), settings, response.status(), response.headers());
             if let Some(next) = next.filter(|_| redirects > 0) {
-                drain(&mut response).await;
+                response.drain().await;
                 redirects -= 1;
                 hop = next;
                 continue;
             }
-            let body = self.body(&hop, &mut response).await?;
-            let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-            let headers = response.headers().iter();
-            let headers = headers.map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-            let response = Response { status: response.status().as_u16(), headers, body };
-            if let Some(tape) = tape {
-                record::response(tape, &response);
-            }
-            return Ok(response);
+            let limit = settings.max_response_bytes;
+            return match response.read(limit).await {
+                Ok(true) => Ok(response.whole()),
+                Ok(false) => Err(Error::TooLong { what: hop.shown(), limit }),
+                Err(error) => Err(self.failed(&hop, &error)),
+            };
         }
     }
 
     /// Until the service takes the credentials, or does not.
-    async fn ask(&self, http: &reqwest::Client, hop: &Hop) -> Result<reqwest::Response, Error> {
+    async fn ask<'a>(
+        &self,
+        http: &reqwest::Client,
+        tape: Option<Aside<'a>>,
+        hop: &Hop,
+    ) -> Result<Incoming<'a>, Error> {
         let (credentials, news) = (self.credentials(), self.news());
         // Who brings their own is not given others.
         let brought = hop.headers.contains_key(AUTHORIZATION);
         let mut round = 0;
         loop {
-            let mut response = self.send(http, hop).await?;
+            let response = self.send(http, tape, hop).await?;
             let refused = match response.status() {
                 _ if hop.foreign => return Ok(response),
                 StatusCode::UNAUTHORIZED if !brought => credentials.kind(),
@@ -84,60 +84,79 @@ impl Client {
                 news.send_replace(News::Refused { url: hop.url.clone(), at: Instant::now(), failure });
                 return Ok(response);
             }
-            drain(&mut response).await;
+            response.drain().await;
             round += 1;
         }
     }
 
     /// A connection that had been idle may just be closed: what can be repeated is sent once more.
-    async fn send(&self, http: &reqwest::Client, hop: &Hop) -> Result<reqwest::Response, Error> {
+    async fn send<'a>(
+        &self,
+        http: &reqwest::Client,
+        tape: Option<Aside<'a>>,
+        hop: &Hop,
+    ) -> Result<Incoming<'a>, Error> {
         let mut again = hop.repeatable();
         loop {
-            let mut headers = if hop.foreign { HeaderMap::new() } else { self.own_headers(hop) };
-            headers.extend(hop.headers.clone());
-            let request = http.request(hop.method.clone(), hop.url.clone()).headers(headers);
+            let request = http.request(hop.method.clone(), hop.url.clone()).headers(self.headers(hop));
             let request = if hop.body.is_empty() { request } else { request.body(hop.body.clone()) };
-            let error = match request.send().await {
-                Ok(response) => return Ok(response),
+            let request = request.build().map_err(|error| self.failed(hop, &error))?;
+            if let Some(tape) = tape {
+                record::request(tape, &request);
+            }
+            let error = match http.execute(request).await {
+                Ok(response) => {
+                    self.keep_cookies(hop, response.headers());
+                    return Ok(Incoming::new(response, tape));
+                }
                 Err(error) => error,
             };
-            let ended = matches!(error::failure("", &error).reason, Reason::Closed | Reason::Reset);
+            let failure = error::failure(&hop.shown(), &error);
+            let ended = matches!(failure.reason, Reason::Closed | Reason::Reset);
             if !(std::mem::take(&mut again) && ended) {
                 return Err(self.failed(hop, &error));
+            }
+            if let Some(tape) = tape {
+                record::failure(tape, &failure);
             }
         }
     }
 
+    /// Everything but the framing, so that what is recorded is what is sent. The driver's own come before ours.
+    fn headers(&self, hop: &Hop) -> HeaderMap {
+        let mut headers = HeaderMap::from_iter([
+            (USER_AGENT, HeaderValue::from_static(pool::USER_AGENT)),
+            (ACCEPT, HeaderValue::from_static("*/*")),
+            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+        ]);
+        if !hop.foreign {
+            self.own_headers(hop, &mut headers);
+        }
+        headers.extend(hop.headers.clone());
+        headers
+    }
+
     /// What only the base's origin is told.
-    fn own_headers(&self, hop: &Hop) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn own_headers(&self, hop: &Hop, headers: &mut HeaderMap) {
         for (name, value) in &self.config().settings.headers {
             if let (Ok(name), Ok(mut value)) =
                 (name.parse::<HeaderName>(), value.expose().parse::<HeaderValue>())
             {
-                value.set_sensitive(true);
+                value.set_sensitive(!HARMLESS.contains(&name));
                 headers.insert(name, value);
             }
         }
+        if let Some(cookies) = self.cookies().and_then(|jar| jar.cookies(&hop.url)) {
+            headers.insert(COOKIE, cookies);
+        }
         let uri = &hop.url[url::Position::BeforePath..url::Position::AfterQuery];
-        self.credentials().apply(&mut headers, &Asked { method: hop.method.as_str(), uri, body: &hop.body });
-        headers
+        self.credentials().apply(headers, &Asked { method: hop.method.as_str(), uri, body: &hop.body });
     }
 
-    async fn body(&self, hop: &Hop, response: &mut reqwest::Response) -> Result<Bytes, Error> {
-        let limit = self.config().settings.max_response_bytes;
-        let too_long = || Error::TooLong { what: hop.shown(), limit };
-        if response.content_length().is_some_and(|length| length > limit as u64) {
-            return Err(too_long());
+    fn keep_cookies(&self, hop: &Hop, headers: &HeaderMap) {
+        if let Some(jar) = self.cookies().filter(|_| !hop.foreign) {
+            jar.set_cookies(&mut headers.get_all(SET_COOKIE).iter(), &hop.url);
         }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(hop, &error))? {
-            if body.len() + chunk.len() > limit {
-                return Err(too_long());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
     }
 
     fn failed(&self, hop: &Hop, error: &reqwest::Error) -> Error {
@@ -146,15 +165,5 @@ impl Client {
             self.news().send_replace(News::Failed(failure.clone()));
         }
         Error::Failed(failure)
-    }
-}
-
-async fn drain(response: &mut reqwest::Response) {
-    let mut left = DRAINED;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        match left.checked_sub(chunk.len()) {
-            Some(rest) => left = rest,
-            None => return,
-        }
     }
 }

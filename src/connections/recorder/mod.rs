@@ -199,6 +199,11 @@ impl Aside<'_> {
         self.record(RECEIVED, message);
     }
 
+    /// The most bytes that one part of an exchange should take, so that it leaves something of what was before.
+    pub(super) fn share(self) -> usize {
+        self.recorder.tape.lock().ring.limit() / 4
+    }
+
     fn record(self, kind: u8, message: &[u8]) {
         self.recorder.tape.lock().data(kind, Flow::Whole, now(), Form::Bytes, self.command, message);
         self.recorder.tell();

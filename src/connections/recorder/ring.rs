@@ -60,6 +60,10 @@ impl Ring {
         Self { bytes: VecDeque::new(), limit, start: 0, first: 1, next: 1 }
     }
 
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The most bytes that one record should have: four always fit.
     pub(super) fn piece(&self) -> usize {
         (self.limit / 4).saturating_sub(HEAD).clamp(1, 32 * 1024)

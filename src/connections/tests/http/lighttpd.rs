@@ -7,6 +7,7 @@ use super::{
         peers::{Authority, Peer, params, program},
     },
     peer::{ask, begin, get, post},
+    recorded::rounds,
 };
 use crate::connections::{
     Address, Connections, Link, Reason, State, Target, Tls,
@@ -99,7 +100,7 @@ fn configuration(at: Ipv4Addr, folder: &Path) -> String {
     };
     format!(
         r#"
-server.modules = ("mod_auth", "mod_authn_file", "mod_cgi", "mod_openssl", "mod_deflate")
+server.modules = ("mod_redirect", "mod_auth", "mod_authn_file", "mod_cgi", "mod_openssl", "mod_deflate")
 server.document-root = "{folder}/www"
 server.bind = "{at}"
 server.port = 8080
@@ -108,6 +109,7 @@ deflate.mimetypes = ("application/json")
 deflate.allowed-encodings = ("gzip")
 cgi.assign = (".cgi" => "/bin/sh")
 server.stream-response-body = 1
+url.redirect = ("^/moved$" => "/sha/data.json?key=hunted")
 auth.backend = "plain"
 auth.backend.plain.userfile = "{folder}/users"
 auth.require = ({}, {}, {})
@@ -164,6 +166,36 @@ async fn basic_and_digest_of_either_kind() {
         assert!(!detail.contains("hunter"), "{detail}");
         recorder.look(|record| assert!(record.states.last().is_some_and(State::is_up)));
     }
+}
+
+#[tokio::test]
+async fn each_round_of_a_digest_is_recorded() {
+    let Some(server) = Lighttpd::start().await else { return };
+    let (link, recorder) = server.link("http", otto("digest", "hunter2")).await;
+    assert_eq!(ask(&link, get("/moved")).await.expect("answered").status, 200);
+    assert_eq!(ask(&link, get("/sha/data.json")).await.expect("answered").status, 200);
+    let recorded = rounds(&recorder);
+    let (answer, found) = ("\r\nauthorization: Digest ***\r\n", r#"{"scheme":"sha"}"#);
+    let expected = [
+        ("sent", "GET /moved HTTP/1.1\r\n", "\r\n\r\n"),
+        ("received", "HTTP/1.1 301\r\n", "\r\nlocation: /sha/data.json?key=***\r\n"),
+        ("sent", "GET /sha/data.json?key=*** HTTP/1.1\r\n", "\r\n\r\n"),
+        ("received", "HTTP/1.1 401\r\n", "\r\nwww-authenticate: Digest realm=\"sha\""),
+        ("sent", "GET /sha/data.json?key=*** HTTP/1.1\r\n", answer),
+        ("received", "HTTP/1.1 200\r\n", found),
+        // It is known now how.
+        ("sent", "GET /sha/data.json HTTP/1.1\r\n", answer),
+        ("received", "HTTP/1.1 200\r\n", found),
+    ];
+    assert_eq!(recorded.len(), expected.len(), "{recorded:#?}");
+    for ((way, text), (expected, first, part)) in recorded.iter().zip(expected) {
+        assert!(*way == expected && text.starts_with(first) && text.contains(part), "{recorded:#?}");
+        assert!(!text.contains("hunte"), "{text}");
+    }
+    let answers = recorded.iter().filter(|(_, text)| text.contains("authorization: ")).count();
+    assert_eq!(answers, 2, "{recorded:#?}");
+    // The challenge has a page, too.
+    assert!(recorded[3].1.contains("\r\n\r\n<"), "{recorded:#?}");
 }
 
 #[tokio::test]

@@ -51,6 +51,12 @@ pub(super) struct Server {
 }
 
 impl Seen {
+    /// Its headers, but for those of the framing.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        let lines = self.head.lines().skip(1).filter(|line| !line.is_empty());
+        lines.filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"))
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
