@@ -202,12 +202,13 @@ pub(super) async fn closed_by_the_peer<K: Kind>() {
 
 pub(super) async fn reset_in_mid_stream<K: Kind>() {
     let recorder = Recorder::new();
-    let connections = Connections::new(never_retry());
+    let connections = Connections::new(super::super::Options { queue_bytes: 256 << 20, ..never_retry() });
     let (_kind, link, stream) = connected::<K>(&connections, &recorder).await;
     let receipts = Receipts::default();
-    // More than the system takes, so that some of it is in flight.
-    for _ in 0..16 {
-        link.transmit(Bytes::from(vec![7; 1 << 20]), receipts.make());
+    // More than the system, or the far end of any kind, takes: some of it is in flight.
+    let much = Bytes::from(vec![7; 1 << 20]);
+    for _ in 0..200 {
+        link.transmit(much.clone(), receipts.make());
     }
     link.transmit(Bytes::from_static(b"x"), receipts.make());
     stream.reset().await;

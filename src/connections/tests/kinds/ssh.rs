@@ -55,8 +55,9 @@ impl Kind for Ssh {
         let fingerprint = key.public_key().fingerprint(HashAlg::Sha256).to_string();
         let config = Arc::new(Config {
             keys: vec![key],
-            // Its session must not wait for a shell that waits for it.
-            channel_buffer_size: 1 << 16,
+            // Its session must not wait for a shell that waits for it: what any test echoes has room. In packets of 32 KiB
+            // at most, so that it takes no more than 128 MiB that nobody reads.
+            channel_buffer_size: 4096,
             methods: MethodSet::from(&[MethodKind::KeyboardInteractive][..]),
             auth_rejection_time: Duration::ZERO,
             ..Config::default()
