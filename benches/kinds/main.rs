@@ -7,12 +7,15 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing)] // a bench that cannot go on says so and ends
 
+mod gateway;
 mod peers;
+mod shell;
 
 use bytes::Bytes;
 use headend::connections::{Connections, Form, Link, Options, Sink, State, Target, http};
 use std::{
     net::SocketAddr,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -151,8 +154,10 @@ async fn open(connections: &Connections, target: Target, up: &Arc<AtomicUsize>) 
     Linked(link, received)
 }
 
-/// Bytes per idle link.
-async fn idle(kind: &peers::Kind) -> usize {
+/// Bytes per idle link of the kind of that number.
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn idle(number: usize, addresses: &str) -> usize {
+    let kind = &peers::kinds(addresses).1[number];
     let connections = Connections::new(Options::default());
     let up = Arc::new(AtomicUsize::new(0));
     let mut links = vec![open(&connections, kind.target(0), &up).await];
@@ -193,29 +198,41 @@ fn show(kind: &str, echo: &Echo, raw: &Echo, idle: Option<usize>) {
 }
 
 fn main() {
-    if std::env::args().nth(1).is_some_and(|arg| arg == "peers") {
-        return peers::serve();
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["peers"] => peers::serve(),
+        ["idle", number, addresses] => println!("{}", idle(number.parse().expect("a number"), addresses)),
+        _ => measure(),
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    let (peers, kinds) = peers::start();
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn measure() {
+    let peers = peers::start();
+    let (tcp, kinds) = peers::kinds(&peers.addresses);
     println!(
         "{:<22} {:>8} {:>7} {:>8} {:>10} {:>7} {:>8}",
         "kind", "p50 µs", "to raw", "p99 µs", "echoes/s", "to raw", "idle KiB"
     );
-    let work = runtime.spawn(async move {
-        let raw = raw(peers.tcp).await;
-        show("raw TCP socket", &raw, &raw, None);
-        for kind in &kinds {
+    let raw = tokio::spawn(raw(tcp)).await.expect("measured");
+    show("raw TCP socket", &raw, &raw, None);
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let (name, idle) = (kind.name, idle_alone(number, &peers.addresses));
+        let echo = tokio::spawn(async move {
             let connections = Connections::new(Options::default());
             let linked = open(&connections, kind.target(0), &Arc::default()).await;
-            let measured =
-                if kind.exchanges { echo(Exchanges::new(linked)).await } else { echo(linked).await };
-            show(kind.name, &measured, &raw, Some(idle(kind).await));
-        }
-        drop(peers);
-    });
-    runtime.block_on(work).expect("measured");
+            if kind.exchanges { echo(Exchanges::new(linked)).await } else { echo(linked).await }
+        });
+        show(name, &echo.await.expect("measured"), &raw, Some(idle));
+    }
+}
+
+/// In a process of its own: what another kind has let go would be used again.
+fn idle_alone(number: usize, addresses: &str) -> usize {
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program).args(["idle", &number.to_string(), addresses]).output().expect("idle");
+    let said = String::from_utf8(output.stdout).expect("text");
+    said.trim().parse().expect("bytes")
 }
 
 async fn raw(address: SocketAddr) -> Echo {

@@ -2,12 +2,16 @@
 
 use axum::serve::ListenerExt as _;
 use futures_util::StreamExt as _;
-use headend::connections::{Address, Target, Tls, http, udp, websocket};
+use headend::{
+    connections::{Address, Endpoint, Target, Tls, http, ssh, udp, websocket},
+    model::serial::LineSettings,
+    secrets::Secret,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
 };
@@ -15,6 +19,12 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UdpSocket, UnixListener},
 };
+use tokio_serial::{SerialPort as _, SerialStream};
+
+use super::{gateway, shell};
+
+/// Serial ports there are.
+const PORTS: usize = 100;
 
 /// A kind of connection.
 pub(crate) struct Kind {
@@ -39,7 +49,8 @@ impl Kind {
 
 /// The other process, which ends with this.
 pub(crate) struct Peers {
-    pub(crate) tcp: SocketAddr,
+    /// Where they are, for [`kinds`].
+    pub(crate) addresses: String,
     child: Child,
 }
 
@@ -59,19 +70,28 @@ struct Addresses {
     ca: String,
     websocket: SocketAddr,
     http: SocketAddr,
+    ssh: SocketAddr,
+    host_key: String,
+    gateway: SocketAddr,
+    serial: Vec<PathBuf>,
 }
 
-pub(crate) fn start() -> (Peers, Vec<Kind>) {
+pub(crate) fn start() -> Peers {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .arg("peers")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("peers");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("addresses");
-    let Addresses { tcp, unix, udp, tls, ca, websocket, http } =
-        serde_json::from_str(&line).expect("addresses");
+    let mut addresses = String::new();
+    BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut addresses).expect("addresses");
+    Peers { addresses, child }
+}
+
+/// The TCP socket that echoes, and the kinds.
+pub(crate) fn kinds(addresses: &str) -> (SocketAddr, Vec<Kind>) {
+    let Addresses { tcp, unix, udp, tls, ca, websocket, http, ssh, host_key, gateway, serial } =
+        serde_json::from_str(addresses).expect("addresses");
     let local = |address: SocketAddr| (address.ip().to_string(), address.port());
     let settings = Tls { ca: Some(ca), ..Tls::default() };
     let kinds = vec![
@@ -80,9 +100,12 @@ pub(crate) fn start() -> (Peers, Vec<Kind>) {
         Kind::new("TLS 1.3", move |_| Target::tls(local(tls).0, tls.port(), settings.clone())),
         Kind::new("WebSocket", move |_| socket(websocket)),
         Kind { exchanges: true, ..Kind::new("HTTP", move |_| service(http)) },
+        Kind::new("SSH shell", move |_| shell(ssh, &host_key)),
+        Kind::new("RFC 2217", move |_| port(gateway)),
+        Kind { peers: serial.len(), ..Kind::new("serial (pty)", move |number| own_port(&serial[number])) },
         Kind::new("UDP", move |_| Target::udp(local(udp).0, udp.port(), udp::Settings::default())),
     ];
-    (Peers { tcp, child }, kinds)
+    (tcp, kinds)
 }
 
 fn socket(address: SocketAddr) -> Target {
@@ -101,6 +124,26 @@ fn service(address: SocketAddr) -> Target {
     Target::new(Address::Http(http::Client::new(config).expect("client")))
 }
 
+fn shell(address: SocketAddr, host_key: &str) -> Target {
+    let settings = ssh::Settings {
+        username: "ada".into(),
+        password: Some(Secret::new("lovelace")),
+        host_key: serde_json::from_value(host_key.into()).expect("a host key"),
+        ..ssh::Settings::default()
+    };
+    Target::ssh(address.ip().to_string(), address.port(), settings)
+}
+
+fn port(address: SocketAddr) -> Target {
+    let endpoint = Endpoint::new(address.ip().to_string(), address.port());
+    Target::new(Address::Rfc2217 { endpoint, line: LineSettings::default().line().expect("settings") })
+}
+
+fn own_port(path: &Path) -> Target {
+    let line = LineSettings::default().line().expect("settings");
+    Target::new(Address::Serial { path: path.to_owned(), line })
+}
+
 /// The other process.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 pub(crate) async fn serve() {
@@ -111,6 +154,9 @@ pub(crate) async fn serve() {
     let (ca, secured) = certificate();
     let datagrams = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
     let (websocket, http) = (listener().await, listener().await);
+    let (ssh, gateway) = (listener().await, listener().await);
+    let (host, host_key) = shell::config();
+    let ports: Vec<_> = (0..PORTS).map(|_| SerialStream::pair().expect("a pseudo terminal")).collect();
     let addresses = Addresses {
         tcp: tcp.local_addr().expect("address"),
         unix,
@@ -119,6 +165,10 @@ pub(crate) async fn serve() {
         ca,
         websocket: websocket.local_addr().expect("address"),
         http: http.local_addr().expect("address"),
+        ssh: ssh.local_addr().expect("address"),
+        host_key,
+        gateway: gateway.local_addr().expect("address"),
+        serial: ports.iter().map(|(_, port)| port.name().expect("a name").into()).collect(),
     };
     println!("{}", serde_json::to_string(&addresses).expect("JSON"));
     std::io::stdout().flush().expect("stdout");
@@ -161,6 +211,22 @@ pub(crate) async fn serve() {
             tokio::spawn(async move { back(acceptor.accept(stream).await.expect("handshake")).await });
         }
     });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = ssh.accept().await {
+            tokio::spawn(shell::echo(host.clone(), stream));
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = gateway.accept().await {
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(gateway::echo(stream));
+        }
+    });
+    // Open on both sides: a terminal that nobody has open has hung up.
+    let (masters, _slaves): (Vec<_>, Vec<_>) = ports.into_iter().unzip();
+    for master in masters {
+        tokio::spawn(back(master));
+    }
     let ended = tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop));
     let _ = ended.await;
 }
