@@ -94,7 +94,7 @@ impl Line {
                 shared.hub.counters.bytes_in.fetch_add(piece.len() as u64, Relaxed);
                 shared.heard();
                 if let Some(recorder) = &shared.recorder {
-                    recorder.received(piece.form(), &piece);
+                    recorder.received(piece.form(), &piece, piece.from());
                 }
                 if self.hold.is_some() {
                     shared.touch();

@@ -71,6 +71,8 @@ pub(super) enum Arrival {
     Filled,
     /// One message, which may be empty.
     Message(Bytes, Form),
+    /// A datagram of somebody else than the peer of the connection.
+    Datagram(Bytes, SocketAddr),
 }
 
 pub(super) enum Reader {
@@ -89,6 +91,7 @@ pub(super) enum Writer {
 pub(super) enum Piece<'a> {
     Stream(Buffer<'a>),
     Message(Bytes, Form),
+    Datagram(Bytes, SocketAddr),
 }
 
 /// Any byte stream.
@@ -152,6 +155,7 @@ impl Reader {
                 Poll::Ready(Ok(ready!(arrival)?.map(|arrival| match arrival {
                     Arrival::Filled => Piece::Stream(buffer),
                     Arrival::Message(bytes, form) => Piece::Message(bytes, form),
+                    Arrival::Datagram(bytes, from) => Piece::Datagram(bytes, from),
                 })))
             }
         }
@@ -266,8 +270,16 @@ const BATCH: usize = 32;
 impl Piece<'_> {
     pub(super) fn form(&self) -> Form {
         match self {
-            Self::Stream(_) => Form::Bytes,
+            Self::Stream(_) | Self::Datagram(..) => Form::Bytes,
             Self::Message(_, form) => *form,
+        }
+    }
+
+    /// Who sent it, if that is not the peer of the connection.
+    pub(super) fn from(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Datagram(_, from) => Some(*from),
+            Self::Stream(_) | Self::Message(..) => None,
         }
     }
 }
@@ -278,7 +290,7 @@ impl Deref for Piece<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Stream(buffer) => buffer,
-            Self::Message(bytes, _) => bytes,
+            Self::Message(bytes, _) | Self::Datagram(bytes, _) => bytes,
         }
     }
 }

@@ -74,7 +74,7 @@ struct Recorded {
     more: Option<bool>,
     /// Of `up`: as it is configured.
     address: Option<String>,
-    /// Of `up`: the address that answered.
+    /// Of `up`: the address that answered. Of `received`: who sent the datagram, if it was another.
     peer: Option<String>,
     /// Of `up`: what is sent and received are datagrams.
     datagrams: Option<bool>,

@@ -30,7 +30,7 @@ pub use record::{Command, Data, Event, Record};
 use super::{Form, Payload, Reason};
 use crate::secrets::Secret;
 use parking_lot::{Mutex, MutexGuard};
-use record::{DATAGRAMS, DOWN, MORE, RECEIVED, SENT, TEXT, UP};
+use record::{DATAGRAMS, DOWN, FROM, MORE, RECEIVED, SENT, TEXT, UP};
 use redact::{Flow, Redactor};
 use ring::{Head, Place, Raw, Ring};
 use std::{
@@ -181,11 +181,11 @@ impl Recorder {
         Aside { recorder: self, command }
     }
 
-    /// The system gave these bytes.
-    pub(super) fn received(&self, form: Form, bytes: &[u8]) {
+    /// The system gave these bytes. `from`: of a datagram that is not from the connection's peer.
+    pub(super) fn received(&self, form: Form, bytes: &[u8], from: Option<SocketAddr>) {
         let time = now();
         let command = self.command.load(Acquire);
-        self.tape.lock().data(RECEIVED, Flow::Received, time, form, command, bytes);
+        self.tape.lock().data(RECEIVED | text(form), Flow::Received, time, command, bytes, from);
         self.tell();
     }
 }
@@ -205,7 +205,7 @@ impl Aside<'_> {
     }
 
     fn record(self, kind: u8, message: &[u8]) {
-        self.recorder.tape.lock().data(kind, Flow::Whole, now(), Form::Bytes, self.command, message);
+        self.recorder.tape.lock().data(kind, Flow::Whole, now(), self.command, message, None);
         self.recorder.tell();
     }
 }
@@ -216,7 +216,8 @@ impl Sending<'_> {
         let Payload { bytes, form, command, .. } = payload;
         self.recorder.command.store(*command, Release);
         if let Some(tape) = &mut self.tape {
-            tape.data(SENT, Flow::Sent, self.time, *form, *command, bytes.get(..count).unwrap_or(bytes));
+            let bytes = bytes.get(..count).unwrap_or(bytes);
+            tape.data(SENT | text(*form), Flow::Sent, self.time, *command, bytes, None);
         }
     }
 }
@@ -280,18 +281,33 @@ impl fmt::Debug for Recorder {
 // === impl Tape ===
 
 impl Tape {
-    fn data(&mut self, kind: u8, flow: Flow, time: u64, form: Form, command: u32, bytes: &[u8]) {
-        let text = if form == Form::Text { TEXT } else { 0 };
+    fn data(
+        &mut self,
+        kind: u8,
+        flow: Flow,
+        time: u64,
+        command: u32,
+        bytes: &[u8],
+        from: Option<SocketAddr>,
+    ) {
+        let origin = from.map(record::address);
+        let (origin, known) = origin.as_ref().map_or((&[][..], 0), |origin| (&origin[..], FROM));
         let mut rest = bytes;
         loop {
             let (piece, behind) = rest.split_at_checked(self.ring.piece()).unwrap_or((rest, &[]));
             let more = if behind.is_empty() { 0 } else { MORE };
-            let head = Head { time, command, connection: self.connection, kind: kind | text | more };
-            match &mut self.redactor {
-                None => self.ring.push(head, piece),
-                Some(redactor) => {
-                    let position = self.ring.reserve(head, piece.len());
-                    redactor.feed(flow, position, piece, behind.is_empty(), &mut self.ring);
+            let kind = kind | known | more;
+            let head = Head { time, command, connection: self.connection, kind };
+            if self.redactor.is_none() && origin.is_empty() {
+                self.ring.push(head, piece);
+            } else {
+                let position = self.ring.reserve(head, origin.len() + piece.len());
+                self.ring.append(position, origin);
+                match &mut self.redactor {
+                    None => self.ring.append(position, piece),
+                    Some(redactor) => {
+                        redactor.feed(flow, position, piece, behind.is_empty(), &mut self.ring);
+                    }
                 }
             }
             if behind.is_empty() {
@@ -334,6 +350,10 @@ impl Tape {
             }
         }
     }
+}
+
+fn text(form: Form) -> u8 {
+    if form == Form::Text { TEXT } else { 0 }
 }
 
 /// Unix microseconds.

@@ -2,7 +2,10 @@
 
 use super::{commands, redact::MASK, ring::Raw};
 use crate::connections::Form;
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -41,6 +44,8 @@ pub struct Data {
     pub more: bool,
     /// Of the module, that these bytes belong to.
     pub command: Option<Command>,
+    /// Who sent the datagram, if that is not the connection's peer.
+    pub from: Option<SocketAddr>,
 }
 
 /// A call of a function.
@@ -60,17 +65,46 @@ const KIND: u8 = 3;
 pub(super) const TEXT: u8 = 4;
 pub(super) const MORE: u8 = 8;
 pub(super) const DATAGRAMS: u8 = 16;
+/// Before the bytes comes who sent them.
+pub(super) const FROM: u8 = 32;
+
+/// An address in the ring: IPv6, or IPv4 as RFC 4291 (2.5.5.2) maps it, and the port.
+const ADDRESS: usize = 18;
+
+pub(super) fn address(of: SocketAddr) -> [u8; ADDRESS] {
+    let ip = match of.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut bytes = [0; ADDRESS];
+    for (to, byte) in bytes.iter_mut().zip(ip.octets().into_iter().chain(of.port().to_be_bytes())) {
+        *to = byte;
+    }
+    bytes
+}
+
+/// The address that stands before the rest.
+fn split_address(bytes: &[u8]) -> Option<(SocketAddr, &[u8])> {
+    let (ip, rest) = bytes.split_first_chunk::<16>()?;
+    let (port, rest) = rest.split_first_chunk()?;
+    Some((SocketAddr::new(Ipv6Addr::from(*ip).to_canonical(), u16::from_be_bytes(*port)), rest))
+}
 
 impl Record {
     /// `waits`: its last bytes are the beginning of a secret, or are going to be shown.
     pub(super) fn read(raw: &Raw<'_>, waits: bool) -> Self {
         let flags = raw.head.kind;
         let text = || String::from_utf8_lossy(raw.bytes);
-        let data = || Data {
-            bytes: [raw.bytes, if waits { MASK } else { b"" }].concat(),
-            form: if flags & TEXT == 0 { Form::Bytes } else { Form::Text },
-            more: flags & MORE != 0,
-            command: commands::named(raw.head.command).map(|(name, call)| Command { name, call }),
+        let data = || {
+            let from = if flags & FROM == 0 { None } else { split_address(raw.bytes) };
+            let bytes = from.map_or(raw.bytes, |(_, bytes)| bytes);
+            Data {
+                bytes: [bytes, if waits { MASK } else { b"" }].concat(),
+                form: if flags & TEXT == 0 { Form::Bytes } else { Form::Text },
+                more: flags & MORE != 0,
+                command: commands::named(raw.head.command).map(|(name, call)| Command { name, call }),
+                from: from.map(|(from, _)| from),
+            }
         };
         let event = match flags & KIND {
             UP => {

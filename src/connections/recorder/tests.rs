@@ -11,7 +11,7 @@ fn sent(recorder: &Recorder, command: u32, bytes: &[u8]) {
 }
 
 fn received(recorder: &Recorder, bytes: &[u8]) {
-    recorder.received(Form::Bytes, bytes);
+    recorder.received(Form::Bytes, bytes, None);
 }
 
 /// What the records have of one direction, one behind the other.
@@ -33,7 +33,7 @@ fn connections_are_counted_and_pieces_kept_in_order() {
     let recorder = recorder(64 * 1024);
     recorder.up(&"projector:4352", "10.0.0.9:4352".parse().ok(), false);
     sent(&recorder, 0, b"ask");
-    recorder.received(Form::Text, b"answer");
+    recorder.received(Form::Text, b"answer", None);
     recorder.down(Some(Reason::Closed), Some("projector:4352 closed the connection"));
     recorder.up(&"unix:/a b", None, true);
     recorder.down(None, None);
@@ -58,7 +58,7 @@ fn connections_are_counted_and_pieces_kept_in_order() {
 #[test]
 fn what_is_too_long_for_a_record_goes_on_in_the_next() {
     let recorder = recorder(1024);
-    recorder.received(Form::Text, &[b'x'; 500]);
+    recorder.received(Form::Text, &[b'x'; 500], None);
     let records = recorder.records();
     let more: Vec<bool> = records.iter().map(|record| record.data().unwrap().more).collect();
     assert_eq!((stream(&records, "received").len(), more), (500, vec![true, true, false]));
@@ -217,6 +217,26 @@ fn a_change_of_the_secrets_in_the_middle_of_one_shows_nothing() {
     recorder.hide(vec!["third".into()]);
     sent(&recorder, 0, b", another");
     assert_eq!(stream(&recorder.records(), "sent"), "one ***, ***, ***, derived, ***, another");
+}
+
+#[test]
+fn the_sender_of_a_datagram_is_kept_with_each_of_its_pieces() {
+    for secrets in [vec![], vec![SECRET.into()]] {
+        let recorder = recorder(1000);
+        recorder.hide(secrets);
+        let [four, six] = ["10.1.2.3:161", "[2001:db8::7]:9000"].map(|from| from.parse().ok());
+        let long = [b'x'; 300];
+        for (bytes, from) in [(&b"one"[..], four), (b"", six), (b"usual", None), (&long, six)] {
+            recorder.received(Form::Bytes, bytes, from);
+        }
+        let records = recorder.records();
+        let data = || records.iter().filter_map(Record::data);
+        let kept: Vec<_> = data().map(|data| (data.bytes.len(), data.from)).collect();
+        assert_eq!(kept[..3], [(3, four), (0, six), (5, None)]);
+        assert!(kept.len() > 4 && kept[3..].iter().all(|(_, from)| *from == six), "{kept:?}");
+        let bytes: Vec<u8> = data().flat_map(|data| data.bytes.clone()).collect();
+        assert_eq!(bytes, [b"oneusual", &long[..]].concat());
+    }
 }
 
 #[test]

@@ -57,7 +57,8 @@ pub(super) struct Mailbox {
 
 #[derive(Default)]
 struct Mail {
-    queue: VecDeque<Bytes>,
+    /// With who sent it.
+    queue: VecDeque<(Bytes, SocketAddr)>,
     bytes: usize,
     /// Why nothing more comes.
     failed: Option<io::Error>,
@@ -130,7 +131,7 @@ impl Port {
                 Device::Host(of) => !named && of == from.ip(),
                 Device::Anyone => true,
             };
-            if takes && !member.put(datagram) {
+            if takes && !member.put(datagram, from) {
                 dropped();
             }
         }
@@ -146,7 +147,7 @@ impl Port {
     }
 }
 
-fn same(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn same(one: SocketAddr, other: SocketAddr) -> bool {
     one.ip() == other.ip() && one.port() == other.port()
 }
 
@@ -195,13 +196,13 @@ impl Sending {
 
 impl Mailbox {
     /// False if there was no room.
-    fn put(&self, datagram: &Bytes) -> bool {
+    fn put(&self, datagram: &Bytes, from: SocketAddr) -> bool {
         let mut mail = self.mail.lock();
         let cost = datagram.len() + OVERHEAD;
         let room = mail.queue.is_empty() || mail.bytes + cost <= QUEUE_BYTES;
         if room {
             mail.bytes += cost;
-            mail.queue.push_back(datagram.clone());
+            mail.queue.push_back((datagram.clone(), from));
             drop(mail);
             self.waker.wake();
         }
@@ -209,15 +210,15 @@ impl Mailbox {
     }
 
     /// What came, in order; then why nothing more does.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Bytes, SocketAddr)>> {
         self.waker.register(cx.waker());
         let mut mail = self.mail.lock();
-        if let Some(datagram) = mail.queue.pop_front() {
+        if let Some((datagram, from)) = mail.queue.pop_front() {
             mail.bytes -= datagram.len() + OVERHEAD;
             if mail.queue.is_empty() {
                 mail.queue = VecDeque::new();
             }
-            return Poll::Ready(Ok(datagram));
+            return Poll::Ready(Ok((datagram, from)));
         }
         match mail.failed.take() {
             Some(error) => Poll::Ready(Err(error)),

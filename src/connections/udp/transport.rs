@@ -8,7 +8,7 @@ use super::{
     },
     Registry, Target,
     interface::Interface,
-    port::{Device, Sending},
+    port::{self, Device, Sending},
     registry::{Member, any},
 };
 use futures_util::future::BoxFuture;
@@ -71,9 +71,9 @@ pub(in crate::connections) fn open(
     });
     let joined =
         multicast.and_then(|multicast| multicast.group.or_else(|| sending.is_some().then(|| to.ip())));
-    let port = settings.local_port.map_or(to.port(), |port| port.get());
+    let local_port = settings.local_port.map_or(to.port(), |port| port.get());
     let group = joined.map(|group| {
-        let group = SocketAddr::new(group, port);
+        let group = SocketAddr::new(group, local_port);
         let what = format!("in the group {group}");
         registry.group(group, interface, device).map_err(|error| unusable(endpoint, &what, &error))
     });
@@ -89,8 +89,12 @@ impl Transport for Datagrams {
         for member in std::iter::once(&self.home).chain(&self.group) {
             match member.mailbox.poll(cx) {
                 Poll::Pending => {}
-                Poll::Ready(Ok(datagram)) => {
-                    return Poll::Ready(Ok(Some(Arrival::Message(datagram, Form::Bytes))));
+                Poll::Ready(Ok((datagram, from))) => {
+                    let usual = port::same(from, self.to);
+                    return Poll::Ready(Ok(Some(match usual {
+                        true => Arrival::Message(datagram, Form::Bytes),
+                        false => Arrival::Datagram(datagram, from),
+                    })));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.ended(&error))),
             }

@@ -127,7 +127,10 @@ impl Pcapng {
     fn data(&mut self, time: u64, from: From, data: &Data, out: &mut Vec<u8>) {
         let comment =
             data.command.as_ref().map(|command| format!("{} (call {})", command.name, command.call));
+        let usual = self.flow.peer;
+        self.flow.peer = data.from.unwrap_or(usual);
         self.packet(time, from, PSH | ACK, &data.bytes, comment.as_deref().unwrap_or_default(), out);
+        self.flow.peer = usual;
     }
 
     fn packet(&mut self, time: u64, from: From, flags: u8, bytes: &[u8], comment: &str, out: &mut Vec<u8>) {

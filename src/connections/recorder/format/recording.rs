@@ -127,7 +127,7 @@ pub(super) fn record(record: &Record, out: &mut Vec<u8>) {
             line.command = data.command.as_ref().map(|command| command.name.clone());
             line.call = data.command.as_ref().map(|command| command.call);
             line.form = (data.form == Form::Text).then(|| "text".into());
-            line.more = data.more;
+            (line.more, line.peer) = (data.more, data.from);
             match readable(&data.bytes) {
                 Some(text) => line.text = Some(text.into()),
                 None => line.base64 = Some(STANDARD.encode(&data.bytes)),
@@ -183,7 +183,7 @@ fn item(line: &str) -> Result<Item, String> {
             Some(other) => return Err(format!("{other:?} is no form")),
         };
         let command = line.command.map(|name| Command { name, call: line.call.unwrap_or(0) });
-        Ok(Data { bytes, form, more: line.more, command })
+        Ok(Data { bytes, form, more: line.more, command, from: line.peer })
     };
     let (number, time, connection) = (line.number, line.time, line.connection);
     let event = match &*line.event {
@@ -217,16 +217,13 @@ pub(in crate::connections::recorder) mod tests {
             "\\PC{0,20}\r\n".prop_map(|text: String| text.into_bytes()),
         ];
         let form = prop::sample::select(vec![Form::Bytes, Form::Text]);
-        let data = (bytes, form, any::<bool>(), command).prop_map(|(bytes, form, more, command)| Data {
-            bytes,
-            form,
-            more,
-            command,
-        });
         let peer =
-            prop::sample::select(vec![None, "10.1.2.3:23".parse().ok(), "[fe80::1]:4352".parse().ok()]);
+            || prop::sample::select(vec![None, "10.1.2.3:23".parse().ok(), "[fe80::1]:4352".parse().ok()]);
+        let data = (bytes, form, any::<bool>(), command, peer());
+        let data =
+            data.prop_map(|(bytes, form, more, command, from)| Data { bytes, form, more, command, from });
         let event = prop_oneof![
-            ("\\PC{0,20}", peer, any::<bool>()).prop_map(|(address, peer, datagrams)| Event::Up {
+            ("\\PC{0,20}", peer(), any::<bool>()).prop_map(|(address, peer, datagrams)| Event::Up {
                 address,
                 peer,
                 datagrams

@@ -58,6 +58,9 @@ impl Text {
             Event::Sent(data) | Event::Received(data) => {
                 let (count, more) = (data.bytes.len(), if data.more { ", goes on" } else { "" });
                 let form = if data.form == Form::Text { " of text" } else { "" };
+                if let Some(from) = data.from {
+                    let _ = write!(line, "({from}) ");
+                }
                 if self.hex {
                     let _ = write!(line, "{count} bytes{form}{more}");
                     dump(&data.bytes, &mut line);
@@ -149,7 +152,7 @@ mod tests {
 
     fn data(bytes: &[u8], command: Option<&str>) -> Data {
         let command = command.map(|name| Command { name: name.into(), call: 1 });
-        Data { bytes: bytes.into(), form: Form::Bytes, more: false, command }
+        Data { bytes: bytes.into(), form: Form::Bytes, more: false, command, from: None }
     }
 
     #[test]
@@ -161,7 +164,7 @@ mod tests {
                 Event::Up { address: "projector:4352".into(), peer: Some(peer), datagrams: false },
                 Event::Sent(data(b"%1POWR 1\r", Some("power"))),
                 Event::Received(data("ä\x1b[2J\\\u{202e}\x7f\n".as_bytes(), None)),
-                Event::Received(data(b"\xff\xc3", None)),
+                Event::Received(Data { from: Some(peer), ..data(b"\xff\xc3", None) }),
                 Event::Down { reason: "closed".into(), detail: "projector:4352 closed".into() },
             ],
         );
@@ -172,7 +175,7 @@ mod tests {
 00:30:01.123456  1  sent      power         %1POWR 1\\r
 12:30:01.123456  1  received                ä\\x1b[2J\\\\\\u{202e}\\x7f\\n
 -- 2026-11-24, UTC --
-00:30:01.123456  1  received                \\xff\\xc3
+00:30:01.123456  1  received                (10.0.0.9:4352) \\xff\\xc3
 12:30:01.123456  1  down                    closed: projector:4352 closed
 -- 3 records are missing: they came faster than they were read --
 ";

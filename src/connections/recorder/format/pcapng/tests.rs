@@ -69,8 +69,13 @@ proptest! {
 
 fn conversation() -> Vec<Record> {
     let command = Some(Command { name: "power".into(), call: 7 });
-    let data =
-        |bytes: &[u8]| Data { bytes: bytes.into(), form: Form::Bytes, more: false, command: command.clone() };
+    let data = |bytes: &[u8]| Data {
+        bytes: bytes.into(),
+        form: Form::Bytes,
+        more: false,
+        command: command.clone(),
+        from: None,
+    };
     let tcp = "10.1.2.3:4352".parse().ok();
     let udp = "[2001:db8::9]:9000".parse().ok();
     let events = [
