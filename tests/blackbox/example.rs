@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Daemon, PATIENCE, Setup, Socket, drivers, until, within};
 
-/// Four drivers are built from nothing.
+/// Five drivers are built from nothing.
 const BUILD: std::time::Duration = std::time::Duration::from_secs(540);
 
 async fn places(daemon: &Daemon) -> Vec<Value> {
@@ -27,7 +27,7 @@ async fn the_example_site_is_built_connected_and_used() {
         places.iter().all(|place| place["state"] == "connected").then_some(places)
     })
     .await;
-    assert_eq!(places.len(), 8, "{places:?}");
+    assert_eq!(places.len(), 9, "{places:?}");
 
     let systems = daemon.api.get("/systems?q=boardroom").await;
     let room = systems[0]["id"].as_str().unwrap().to_owned();
@@ -54,6 +54,31 @@ async fn the_example_site_is_built_connected_and_used() {
     assert_eq!(code, 0, "{err}");
     assert!(out.trim().parse::<f64>().is_ok(), "{out}");
 
+    // A relay is switched, and infrared sent by the name of its code in the settings.
+    let unit = places.iter().find(|place| place["module"] == "Ports_1").unwrap();
+    let unit = unit["module_id"].as_str().unwrap().to_owned();
+    let relay = async |closed: bool| {
+        let answer = daemon.api.post(&format!("/systems/{room}/Ports_1/relay"), json!(["1:2", closed])).await;
+        assert_eq!(answer, json!(closed));
+        until(&format!("the relay shows {closed}"), async || {
+            (daemon.api.status(&unit, "closed").await["1:2"] == json!(closed)).then_some(())
+        })
+        .await;
+    };
+    relay(true).await;
+    relay(false).await;
+    let (code, out, err) =
+        daemon.client(&["exec", "Boardroom", "Ports_1", "send_ir", "2:1", "television_power"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let refused = daemon.api.exec(&unit, "send_ir", json!(["1:1", "television_power"])).await;
+    assert!(refused.text.contains("it has no such module"), "{refused:?}");
+    let wire = daemon.api.get(&format!("/modules/{unit}/wire?direction=sent")).await;
+    let sent = |text: &str| {
+        let records = wire.as_array().unwrap().iter();
+        records.filter(|record| record["text"].as_str().is_some_and(|sent| sent.starts_with(text))).count()
+    };
+    assert_eq!((sent("setstate,1:2,1"), sent("setstate,1:2,0"), sent("sendir,2:1,")), (1, 1, 1), "{wire}");
+
     // A restart brings everything back, without a build.
     let daemon = daemon.again();
     within(PATIENCE, "every module is connected again", async || {
@@ -64,5 +89,5 @@ async fn the_example_site_is_built_connected_and_used() {
 
 async fn places_connected(daemon: &Daemon) -> bool {
     let places = places(daemon).await;
-    places.len() == 8 && places.iter().all(|place| place["state"] == "connected")
+    places.len() == 9 && places.iter().all(|place| place["state"] == "connected")
 }
