@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use headend::model::Module;
+use headend::model::{Driver, Module};
+use headend::runtime::exec;
+use rustix::process::{Pid, Signal};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -118,4 +120,48 @@ async fn a_module_that_stops_gives_its_turn_back() {
     silent.unwrap_err();
     // The others' connection has stayed.
     assert_eq!(slaves.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_with_the_turn_gives_it_back_and_no_caller_is_left_waiting() {
+    let world = World::new().await;
+    let slaves = Slaves::new().await;
+    world.update::<Driver>("driver-line", |driver| driver.isolation = Some("module".into())).await;
+    let [first, second, third] = bus(&world, &slaves).await;
+    let process = async |id| world.running(id).await.process.unwrap();
+    let (pid, others) = (process(first).await, [process(second).await, process(third).await]);
+    assert!(!others.contains(&pid) && others[0] != others[1], "each module has its own process");
+
+    // It asks what is not answered, has more to ask, and the others wait for it.
+    let silent = world.exec(first, "ask", r#"["silent"]"#);
+    let behind = async {
+        until("it has its turn", || slaves.asked() >= 1).await;
+        world.exec(first, "ask", r#"["behind it"]"#).await
+    };
+    let waiting = join_all([second, third, second, third].into_iter().enumerate().map(|(n, id)| {
+        let (world, slaves) = (&world, &slaves);
+        async move {
+            until("the first has its turn", || slaves.asked() >= 1).await;
+            world.exec(id, "ask", &json!([format!("after {n}")]).to_string()).await
+        }
+    }));
+    let killed = async {
+        until("it has its turn", || slaves.asked() >= 1).await;
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    };
+    let (silent, behind, waiting, ()) = tokio::join!(silent, behind, waiting, killed);
+    // The connection's own limit of a turn is longer than any of them had waited.
+    for outcome in waiting {
+        outcome.unwrap();
+    }
+    let error = silent.unwrap_err();
+    assert!(matches!(&error, exec::Error::Stopped(why) if why.contains("signal 9")), "{error:?}");
+    // Depending on whether it came before the end, after it, or after the next beginning.
+    let told = matches!(behind, Ok(_) | Err(exec::Error::Stopped(_) | exec::Error::NotRunning { .. }));
+    assert!(told, "{behind:?}");
+
+    world.connected(first).await;
+    assert_eq!(world.exec(first, "ask", r#"["again"]"#).await, Ok(json!("")));
+    assert_eq!(slaves.connections.load(Ordering::SeqCst), 1, "the others' connection has stayed");
 }

@@ -1,5 +1,7 @@
 //! What the settings of a module say of its connection reaches the connection, and nobody else.
 
+use drivers_sdk_protocol::message::Level;
+use headend::model::Module;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -51,4 +53,26 @@ async fn settings_that_mean_nothing_are_the_reason_why_a_module_waits() {
     let view = world.module("mod-1", "waiting", |view| view.detail.is_some()).await;
     let why = view.detail.unwrap();
     assert!(why.contains("connection") && why.contains("`hold`") && why.contains("hold_ms"), "{why}");
+}
+
+#[tokio::test]
+async fn a_serial_port_by_a_name_that_another_adapter_may_get_is_noticed_in_the_log() {
+    let world = World::new().await;
+    let noticed = async |id: &str, path: &str, bus: bool| {
+        world.save(settings(id, &format!("connection: {{bus: {bus}}}"))).await;
+        let uri = format!("serial://{path}?baud=9600");
+        world.save(Module { uri, ip: String::new(), ..device(id, 0) }).await;
+        world.running(id).await;
+        let log = world.runtime.recent_log(id);
+        let notices = log.iter().filter(|line| line.level == Level::Notice);
+        notices.map(|line| line.text.to_string()).filter(|text| text.contains(path)).collect::<Vec<_>>()
+    };
+    // There is no such port here, and none is needed.
+    for (id, path, bus) in [("mod-1", "/dev/ttyUSB97", false), ("mod-2", "/dev/ttyACM97", true)] {
+        let said = noticed(id, path, bus).await;
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("in the uri, use its name in /dev/serial/by-id"), "{said:?}");
+    }
+    let said = noticed("mod-3", "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0", false).await;
+    assert!(said.is_empty(), "{said:?}");
 }
