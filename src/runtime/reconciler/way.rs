@@ -167,3 +167,6 @@ fn endpoint(module: &Module, driver: &Driver, settings: &Settings) -> Result<End
     }
     Ok(Endpoint { source: settings.source, ..Endpoint::new(module.ip.trim(), port) })
 }
+
+#[cfg(test)]
+mod tests;
