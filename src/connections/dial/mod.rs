@@ -1,13 +1,13 @@
 //! One connection attempt. A file for each kind; most of them build on [`tcp::stream`].
 
 pub(super) mod failure;
-mod rfc2217;
+pub(super) mod rfc2217;
 mod serial;
 mod ssh;
 pub(super) mod tcp;
 pub(super) mod tls;
 mod udp;
-mod websocket;
+pub(super) mod websocket;
 
 pub(super) use failure::{closed, loss};
 
@@ -41,18 +41,22 @@ pub(super) async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Fail
     let deadline = Instant::now() + ms(hub.options.connect_timeout_ms);
     match address {
         #[cfg(test)]
-        Address::Tcp(endpoint) if let Some(network) = &hub.simulated => {
-            network.dial(endpoint, deadline).await
-        }
+        address if let Some(network) = &hub.simulated => network.dial(hub, address, deadline).await,
         Address::Tcp(endpoint) => {
             tcp::stream(hub, endpoint, deadline).await.map(|(stream, peer)| Wire::tcp(stream, peer))
         }
-        Address::Tls { endpoint, tls } => tls::dial(hub, endpoint, tls, deadline).await,
+        Address::Tls { endpoint, tls } => {
+            tls::dial(hub, endpoint, tls, tcp::stream(hub, endpoint, deadline), deadline).await
+        }
         Address::Ssh(target) => ssh::dial(hub, target, deadline).await,
         Address::Udp(target) => udp::dial(hub, target, deadline).await,
-        Address::WebSocket(service) => websocket::dial(hub, service, deadline).await,
+        Address::WebSocket(service) => {
+            websocket::dial(hub, service, tcp::stream(hub, service.endpoint(), deadline), deadline).await
+        }
         Address::Serial { path, line } => serial::dial(address, path, *line, deadline).await,
-        Address::Rfc2217 { endpoint, line } => rfc2217::dial(hub, address, endpoint, *line, deadline).await,
+        Address::Rfc2217 { endpoint, line } => {
+            rfc2217::dial(hub, address, *line, tcp::stream(hub, endpoint, deadline), deadline).await
+        }
         Address::Bus(address) => hub.buses.dial(hub, address, deadline).await,
         Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
             Ok(Ok(stream)) => Ok(Wire::unix(stream)),

@@ -4,28 +4,26 @@ use super::{
     super::{
         Address, Failure, Hub, Reason,
         rfc2217::{Gateway, Session},
-        target::Endpoint,
         wire::Wire,
     },
     failure::loss,
-    tcp,
 };
 use crate::model::serial::Line;
-use std::io;
+use std::{io, net::SocketAddr};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time::{Instant, timeout_at},
 };
 
-pub(super) async fn dial(
+/// `stream` connects.
+pub(in crate::connections) async fn dial<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     hub: &Hub,
     address: &Address,
-    endpoint: &Endpoint,
     line: Line,
+    stream: impl Future<Output = Result<(S, SocketAddr), Failure>>,
     deadline: Instant,
 ) -> Result<Wire, Failure> {
-    let (mut stream, peer) = tcp::stream(hub, endpoint, deadline).await?;
+    let (mut stream, peer) = stream.await?;
     let mut session = Session::new(line);
     match timeout_at(deadline, agree(address, &mut stream, &mut session)).await {
         Ok(Ok(data)) => Ok(Wire::transport(Gateway::new(stream, session, data, address.clone()), Some(peer))),
@@ -43,7 +41,11 @@ pub(super) async fn dial(
 }
 
 /// Until the settings are applied. Gives what the device has said since.
-async fn agree(address: &Address, stream: &mut TcpStream, session: &mut Session) -> io::Result<Vec<u8>> {
+async fn agree(
+    address: &Address,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    session: &mut Session,
+) -> io::Result<Vec<u8>> {
     let mut data = Vec::new();
     let mut piece = [0; 1024];
     loop {

@@ -1,32 +1,31 @@
 //! TLS over TCP: the handshake counts as part of the attempt.
 
-use super::{
-    super::{
-        Failure, Hub, Reason,
-        options::Options,
-        target::Endpoint,
-        tls::{self, Secured, Tls, Watched},
-        wire::Wire,
-    },
-    tcp,
+use super::super::{
+    Failure, Hub, Reason,
+    options::Options,
+    target::Endpoint,
+    tls::{self, Secured, Tls, Watched},
+    wire::Wire,
 };
 use rustls::{ClientConfig, pki_types::ServerName};
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-pub(super) async fn dial(
+/// `stream` connects.
+pub(in crate::connections) async fn dial<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     hub: &Hub,
     endpoint: &Endpoint,
     tls: &Tls,
+    stream: impl Future<Output = Result<(S, SocketAddr), Failure>>,
     deadline: Instant,
 ) -> Result<Wire, Failure> {
     // What is wrong on this side is found without troubling the device.
     let prepared = Prepared::new(endpoint, tls)?;
-    let (stream, peer) = tcp::stream(hub, endpoint, deadline).await?;
+    let (stream, peer) = stream.await?;
     let stream = prepared.handshake(stream, &hub.options, deadline).await?;
     Ok(Wire::stream(Secured(stream), Some(peer)))
 }
@@ -49,12 +48,12 @@ impl Prepared {
         Ok(Self { address: endpoint.to_string(), config, name })
     }
 
-    pub(in crate::connections) async fn handshake(
+    pub(in crate::connections) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         self,
-        stream: TcpStream,
+        stream: S,
         options: &Options,
         deadline: Instant,
-    ) -> Result<TlsStream<Watched<TcpStream>>, Failure> {
+    ) -> Result<TlsStream<Watched<S>>, Failure> {
         let Self { address, config, name } = self;
         let connect = TlsConnector::from(config).connect(name, Watched::new(stream)).into_fallible();
         match timeout_at(deadline, connect).await {

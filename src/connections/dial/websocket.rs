@@ -7,7 +7,6 @@ use super::{
         websocket::{Headed, Service, Socket, refused},
         wire::Wire,
     },
-    tcp,
     tls::Prepared,
 };
 use std::net::SocketAddr;
@@ -17,12 +16,18 @@ use tokio::{
 };
 use tokio_tungstenite::client_async_with_config;
 
-pub(super) async fn dial(hub: &Hub, service: &Service, deadline: Instant) -> Result<Wire, Failure> {
+/// `stream` connects.
+pub(in crate::connections) async fn dial<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    hub: &Hub,
+    service: &Service,
+    stream: impl Future<Output = Result<(S, SocketAddr), Failure>>,
+    deadline: Instant,
+) -> Result<Wire, Failure> {
     // What lies below knows the host only.
     let below = |failure: Failure| Failure::new(failure.reason, format!("{service}: {failure}"));
     let prepared =
         service.tls().map(|tls| Prepared::new(service.endpoint(), tls)).transpose().map_err(below)?;
-    let (stream, peer) = tcp::stream(hub, service.endpoint(), deadline).await.map_err(below)?;
+    let (stream, peer) = stream.await.map_err(below)?;
     match prepared {
         None => open(hub, service, stream, peer, deadline).await,
         Some(prepared) => {

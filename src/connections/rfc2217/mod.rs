@@ -19,18 +19,15 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes read from the gateway at once, and taken at once from what is to be sent.
 const CHUNK: usize = 8 * 1024;
 /// While so much waits to be sent, nothing is read: a gateway that asks and asks must also listen.
 const UNSENT: usize = 2 * CHUNK;
 
-pub(super) struct Gateway {
-    stream: TcpStream,
+pub(super) struct Gateway<S> {
+    stream: S,
     session: Session,
     /// Received, and not handed on yet: from there.
     data: Vec<u8>,
@@ -39,9 +36,9 @@ pub(super) struct Gateway {
     address: Address,
 }
 
-impl Gateway {
+impl<S> Gateway<S> {
     /// `session` is ready; `data` is what came since then.
-    pub(super) fn new(stream: TcpStream, session: Session, data: Vec<u8>, address: Address) -> Self {
+    pub(super) fn new(stream: S, session: Session, data: Vec<u8>, address: Address) -> Self {
         Self { stream, session, data, given: 0, address }
     }
 
@@ -57,7 +54,7 @@ impl Gateway {
     }
 }
 
-impl Transport for Gateway {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Transport for Gateway<S> {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,6 +1,7 @@
 //! How to make a peer of each kind, and the target that reaches it.
 
 mod gateway;
+mod listener;
 mod porch;
 mod pty;
 mod ssh;
@@ -8,6 +9,7 @@ mod tls;
 mod websocket;
 
 pub(super) use gateway::Rfc2217;
+pub(super) use listener::Listener;
 pub(super) use porch::Porch;
 pub(super) use pty::Serial;
 pub(super) use ssh::Ssh;
@@ -20,19 +22,25 @@ use super::{
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
 use std::{
+    future::poll_fn,
     net::{Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpStream, UnixListener, UnixStream},
 };
 
 /// The device's end of a connection, as the bytes within: decrypted, unwrapped.
 pub(super) trait FarEnd: AsyncRead + AsyncWrite + Send + Unpin {
     /// Ends it the rude way.
     fn reset(self: Box<Self>) -> BoxFuture<'static, ()>;
+
+    /// The system's socket, where this is one.
+    fn system(self: Box<Self>) -> Option<TcpStream> {
+        None
+    }
 }
 
 pub(super) type Stream = Box<dyn FarEnd>;
@@ -83,7 +91,7 @@ const HOLD: Duration = Duration::from_secs(300);
 
 pub(super) struct Tcp {
     address: SocketAddr,
-    listener: Option<TcpListener>,
+    listener: Option<Listener>,
 }
 
 pub(super) struct TcpMakeBreak(Tcp);
@@ -111,7 +119,7 @@ pub(super) struct WebSocketMakeBreak(WebSocket);
 
 impl Kind for Tcp {
     fn make() -> Self {
-        Self { address: SocketAddr::from((own_address(), 4000)), listener: None }
+        Self { address: Listener::address(), listener: None }
     }
 
     fn target(&self) -> Target {
@@ -119,7 +127,7 @@ impl Kind for Tcp {
     }
 
     async fn appear(&mut self) {
-        self.listener = Some(TcpListener::bind(self.address).await.expect("bind"));
+        self.listener = Some(Listener::bind(self.address).await);
     }
 
     fn disappear(&mut self) {
@@ -128,8 +136,8 @@ impl Kind for Tcp {
 
     async fn accept(&self) -> Stream {
         let listener = self.listener.as_ref().expect("listening");
-        let accepted = tokio::time::timeout(DEADLINE, listener.accept()).await.expect("a connection in time");
-        Box::new(accepted.expect("accept").0)
+        let accept = poll_fn(|cx| listener.poll_accept(cx));
+        tokio::time::timeout(DEADLINE, accept).await.expect("a connection in time").expect("accept")
     }
 }
 
@@ -234,13 +242,6 @@ pub(super) fn own_address() -> Ipv4Addr {
     let number = std::process::id().wrapping_mul(64) + NEXT.fetch_add(1, Relaxed);
     let [_, a, b, c] = number.to_be_bytes();
     Ipv4Addr::new(127, a | 0x80, b, c)
-}
-
-impl FarEnd for TcpStream {
-    fn reset(self: Box<Self>) -> BoxFuture<'static, ()> {
-        socket2::SockRef::from(&*self).set_linger(Some(Duration::ZERO)).expect("linger");
-        std::future::ready(()).boxed()
-    }
 }
 
 impl FarEnd for UnixStream {

@@ -2,14 +2,18 @@
 //! connection, connections are numbered upwards, and the link ends clean.
 
 use super::{
-    super::{Connections, Mode, Options, Reason, State},
-    harness::{Receipts, Recorder},
+    super::{Connections, Link, Mode, Options, Reason, State},
+    harness::{DEADLINE, Receipts, Recorder},
     kinds::{Kind, Tcp, Unix},
+    simulated,
 };
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::{sync::Arc, time::Duration};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::watch,
+};
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -26,6 +30,8 @@ pub(super) enum Step {
     /// The device the link is meant for stops or starts to listen.
     Listen(bool),
     Wait(u8),
+    /// So many milliseconds without any packet: only in simulations.
+    Cut(u16),
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -40,6 +46,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::PeerResets),
         1 => any::<bool>().prop_map(Step::Listen),
         4 => (0..15_u8).prop_map(Step::Wait),
+        1 => prop_oneof![15 => 1..100_u16, 1 => 1..8000_u16].prop_map(Step::Cut),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -49,6 +56,8 @@ struct Device<K> {
     kind: K,
     orders: tokio::sync::broadcast::Sender<Step>,
     violations: Arc<Mutex<Vec<String>>>,
+    /// The last frame.
+    heard: Arc<watch::Sender<u32>>,
 }
 
 impl<K: Kind> Device<K> {
@@ -57,12 +66,13 @@ impl<K: Kind> Device<K> {
             kind: K::make(),
             orders: tokio::sync::broadcast::channel(64).0,
             violations: violations.clone(),
+            heard: Arc::new(watch::Sender::new(0)),
         }
     }
 
     fn serve(&self, mut stream: super::kinds::Stream) {
         let mut orders = self.orders.subscribe();
-        let violations = self.violations.clone();
+        let (violations, heard) = (self.violations.clone(), self.heard.clone());
         tokio::spawn(async move {
             let mut pending = Vec::new();
             let mut last = 0;
@@ -82,6 +92,7 @@ impl<K: Kind> Device<K> {
                                 violations.lock().push(violation);
                                 return;
                             }
+                            heard.send_if_modified(|heard| std::mem::replace(heard, last.max(*heard)) < last);
                         }
                     },
                 }
@@ -115,6 +126,47 @@ fn check(pending: &mut Vec<u8>, last: &mut u32) -> Result<(), String> {
         *last = number;
     }
     Ok(())
+}
+
+/// Whoever comes.
+async fn serve<K: Kind>([one, two]: &[Device<K>; 2], listening: [bool; 2]) {
+    loop {
+        tokio::select! {
+            stream = one.kind.accept(), if listening[0] => one.serve(stream),
+            stream = two.kind.accept(), if listening[1] => two.serve(stream),
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// The device is there again, and hears what is sent: a link that is kept open has connected by itself.
+async fn recovers<K: Kind>(
+    link: &Link,
+    device: &Device<K>,
+    mode: Mode,
+    number: &mut u32,
+    receipts: &Receipts,
+    recorder: &Recorder,
+) {
+    let mut heard = device.heard.subscribe();
+    let before = *number;
+    let heard = heard.wait_for(|heard| *heard > before);
+    let sends = async {
+        loop {
+            if link.state().reachable() || matches!(mode, Mode::MakeBreak { .. }) {
+                *number += 1;
+                link.transmit(frame(*number, 100), receipts.make());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        outcome = tokio::time::timeout(DEADLINE, heard) => match outcome {
+            Ok(heard) => drop(heard.expect("somebody tells")),
+            Err(_) => recorder.look(|record| panic!("no recovery: {:?}", record.states)),
+        },
+        () = sends => {}
+    }
 }
 
 pub(super) async fn story<K: Kind>(steps: Vec<Step>) {
@@ -161,6 +213,11 @@ pub(super) async fn story<K: Kind>(steps: Vec<Step>) {
                 target.mode = mode;
                 link.retarget(target);
             }
+            Step::Cut(milliseconds) => {
+                if let Some(network) = simulated::current() {
+                    network.cut(Duration::from_millis(milliseconds.into()));
+                }
+            }
             Step::PeerSends(_) | Step::PeerCloses | Step::PeerResets => drop(devices[at].orders.send(step)),
             Step::Listen(true) if !listening[at] => {
                 devices[at].kind.appear().await;
@@ -173,17 +230,21 @@ pub(super) async fn story<K: Kind>(steps: Vec<Step>) {
             Step::Listen(_) => {}
             Step::Wait(milliseconds) => {
                 let until = tokio::time::sleep(Duration::from_millis(u64::from(milliseconds)));
-                tokio::pin!(until);
-                loop {
-                    let [one, two] = &devices;
-                    tokio::select! {
-                        stream = one.kind.accept(), if listening[0] => one.serve(stream),
-                        stream = two.kind.accept(), if listening[1] => two.serve(stream),
-                        () = &mut until => break,
-                    }
+                tokio::select! {
+                    () = serve(&devices, listening) => {}
+                    () = until => {}
                 }
             }
         }
+    }
+    if !listening[at] {
+        devices[at].kind.appear().await;
+        listening[at] = true;
+    }
+    let recovered = recovers(&link, &devices[at], mode, &mut number, &receipts, &recorder);
+    tokio::select! {
+        () = serve(&devices, listening) => {}
+        () = recovered => {}
     }
     tokio::time::timeout(super::harness::DEADLINE, link.close()).await.expect("closes");
     receipts.look(|answers| {
@@ -191,6 +252,9 @@ pub(super) async fn story<K: Kind>(steps: Vec<Step>) {
         assert_eq!(answers.ok + answers.errors.len(), answers.given_out, "{answers:?}");
     });
     recorder.look(|record| {
+        for reason in record.states.iter().filter_map(State::reason) {
+            assert!(may_end::<K>(reason), "{reason}: {:?}", record.states);
+        }
         assert!(record.dropped, "the sink is gone");
         let ups = record.states.iter().filter_map(|state| match state {
             State::Up { connection, .. } => Some(*connection),
@@ -207,6 +271,14 @@ pub(super) async fn story<K: Kind>(steps: Vec<Step>) {
     assert_eq!(metrics.idle + metrics.connecting + metrics.up + metrics.down, 0, "{metrics:?}");
     let violations = violations.lock();
     assert!(violations.is_empty(), "{violations:?}");
+}
+
+/// What a story can be the reason of.
+fn may_end<K: Kind>(reason: Reason) -> bool {
+    // The driver gives connections up.
+    [K::REFUSED, K::CLOSED, Reason::Protocol].contains(&reason)
+        || [K::RESET, K::CLOSED_AT_ONCE].iter().any(|reasons| reasons.contains(&reason))
+        || (reason == Reason::Timeout && simulated::current().is_some())
 }
 
 fn tell<K: Kind>(steps: Vec<Step>) {

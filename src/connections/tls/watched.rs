@@ -20,10 +20,6 @@ impl<S> Watched<S> {
         Self { inner, received: 0, first: [0; 24] }
     }
 
-    pub(super) fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
     /// What the peer sent first, or as much of it as is kept.
     pub(super) fn first(&self) -> &[u8] {
         self.first.get(..self.received).unwrap_or(&self.first)

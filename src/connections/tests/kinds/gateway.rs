@@ -5,7 +5,7 @@ use super::{
         Address, Endpoint, Reason, Target,
         rfc2217::{telnet, tests::Gateway},
     },
-    FarEnd, Kind, Porch, Stream,
+    FarEnd, Kind, Listener, Porch, Stream,
 };
 use crate::model::serial::LineSettings;
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -14,15 +14,12 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 pub(in super::super) struct Rfc2217(Porch);
 
 struct GatewayEnd {
-    stream: TcpStream,
+    stream: Stream,
     gateway: Gateway,
     /// On its way to the daemon.
     out: Vec<u8>,
@@ -33,7 +30,7 @@ impl Kind for Rfc2217 {
     const GARBLED: &'static [Reason] = &[Reason::Protocol];
 
     fn make() -> Self {
-        Self(Porch::new(Porch::address(), |stream| agree(stream).boxed()))
+        Self(Porch::new(Listener::address(), |stream| agree(stream).boxed()))
     }
 
     fn target(&self) -> Target {
@@ -56,7 +53,7 @@ impl Kind for Rfc2217 {
 }
 
 /// Until every setting is confirmed.
-async fn agree(mut stream: TcpStream) -> Option<Stream> {
+async fn agree(mut stream: Stream) -> Option<Stream> {
     let mut gateway = Gateway::default();
     while gateway.settings.len() < 5 {
         let mut piece = [0; 256];
@@ -113,6 +110,6 @@ impl AsyncWrite for GatewayEnd {
 
 impl FarEnd for GatewayEnd {
     fn reset(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::new(self.stream).reset()
+        self.stream.reset()
     }
 }

@@ -1,23 +1,20 @@
 //! Where a device of a kind with a handshake receives: hands are shaken whether or not the test waits for it.
 
-use super::{Stream, own_address};
+use super::{Listener, Stream};
 use crate::connections::tests::harness::DEADLINE;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
-/// From a TCP connection to what is within; `None` if that fails.
+/// From a connection to what is within; `None` if that fails.
 pub(in crate::connections::tests) type Handshake =
-    Arc<dyn Fn(TcpStream) -> BoxFuture<'static, Option<Stream>> + Send + Sync>;
+    Arc<dyn Fn(Stream) -> BoxFuture<'static, Option<Stream>> + Send + Sync>;
 
 pub(in crate::connections::tests) struct Porch {
     pub(in crate::connections::tests) address: SocketAddr,
     /// Where it is taken away, nobody is let in any more at once.
-    listener: Arc<Mutex<Option<TcpListener>>>,
+    listener: Arc<Mutex<Option<Listener>>>,
     handshake: Handshake,
     guests: (mpsc::UnboundedSender<Stream>, tokio::sync::Mutex<mpsc::UnboundedReceiver<Stream>>),
 }
@@ -25,7 +22,7 @@ pub(in crate::connections::tests) struct Porch {
 impl Porch {
     pub(in crate::connections::tests) fn new(
         address: SocketAddr,
-        handshake: impl Fn(TcpStream) -> BoxFuture<'static, Option<Stream>> + Send + Sync + 'static,
+        handshake: impl Fn(Stream) -> BoxFuture<'static, Option<Stream>> + Send + Sync + 'static,
     ) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         Self {
@@ -36,13 +33,9 @@ impl Porch {
         }
     }
 
-    /// An address that is this test's own.
-    pub(in crate::connections::tests) fn address() -> SocketAddr {
-        SocketAddr::from((own_address(), 4000))
-    }
-
     pub(in crate::connections::tests) async fn appear(&self) {
-        *self.listener.lock() = Some(TcpListener::bind(self.address).await.expect("bind"));
+        let fresh = Listener::bind(self.address).await;
+        *self.listener.lock() = Some(fresh);
         let (listener, handshake, guests) =
             (self.listener.clone(), self.handshake.clone(), self.guests.0.clone());
         tokio::spawn(async move {
@@ -53,7 +46,7 @@ impl Porch {
                 })
             };
             while let Some(accepted) = next().await {
-                let Ok((stream, _)) = accepted else { continue };
+                let Ok(stream) = accepted else { continue };
                 let (shaking, guests) = (handshake(stream), guests.clone());
                 tokio::spawn(async move { shaking.await.map(|stream| guests.send(stream)) });
             }

@@ -1,7 +1,7 @@
 //! A device with an SSH server in this process, which asks for the password in a dialogue; what its shell reads and writes is
 //! seen as the stream.
 
-use super::{FarEnd, Kind, Porch, Reason, Stream, Target};
+use super::{FarEnd, Kind, Listener, Porch, Reason, Stream, Target};
 use crate::{connections::ssh::Settings, secrets::Secret};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use parking_lot::Mutex;
@@ -62,7 +62,7 @@ impl Kind for Ssh {
             auth_rejection_time: Duration::ZERO,
             ..Config::default()
         });
-        let porch = Porch::new(Porch::address(), move |stream| shell(config.clone(), stream).boxed());
+        let porch = Porch::new(Listener::address(), move |stream| shell(config.clone(), stream).boxed());
         Self { porch, fingerprint }
     }
 
@@ -90,7 +90,8 @@ impl Kind for Ssh {
     }
 }
 
-async fn shell(config: Arc<Config>, stream: TcpStream) -> Option<Stream> {
+async fn shell(config: Arc<Config>, stream: Stream) -> Option<Stream> {
+    let stream = stream.system()?;
     let (opened, channel) = oneshot::channel();
     let below = Torn(Arc::new(Mutex::new(Some(stream))));
     let session =

@@ -1,6 +1,6 @@
 //! A device that speaks TLS, with a certificate of an authority that the target trusts.
 
-use super::{super::peers, FarEnd, Kind, Porch, Reason, Stream, Target};
+use super::{super::peers, FarEnd, Kind, Listener, Porch, Reason, Stream, Target};
 use crate::connections;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use rustls::{
@@ -13,10 +13,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub(in crate::connections::tests) struct Tls {
@@ -25,7 +22,7 @@ pub(in crate::connections::tests) struct Tls {
 }
 
 /// What is cut off in the middle of a record ends here as with TCP: as the end.
-struct Decrypted(TlsStream<TcpStream>);
+struct Decrypted(TlsStream<Stream>);
 
 /// The device's side of handshakes.
 pub(in crate::connections::tests) fn acceptor(identity: &peers::Identity) -> TlsAcceptor {
@@ -42,7 +39,7 @@ impl Kind for Tls {
     const GARBLED: &'static [Reason] = &[Reason::Tls];
 
     fn make() -> Self {
-        let address = Porch::address();
+        let address = Listener::address();
         let authority = peers::Authority::new("Contract");
         let identity = authority.issue(&peers::params(&[&address.ip().to_string()]));
         let settings = connections::Tls { ca: Some(authority.pem), ..connections::Tls::default() };
@@ -75,7 +72,7 @@ impl Kind for Tls {
 impl FarEnd for Decrypted {
     fn reset(self: Box<Self>) -> BoxFuture<'static, ()> {
         let (stream, _) = self.0.into_inner();
-        FarEnd::reset(Box::new(stream))
+        stream.reset()
     }
 }
 

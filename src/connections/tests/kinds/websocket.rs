@@ -1,6 +1,6 @@
 //! A service with a WebSocket: what it sends and receives in messages is seen as one stream of bytes.
 
-use super::{FarEnd, Kind, Porch, Reason, Stream, Target};
+use super::{FarEnd, Kind, Listener, Porch, Reason, Stream, Target};
 use crate::connections::{self, Address, websocket::Headed};
 use bytes::{Buf as _, Bytes};
 use futures_util::{
@@ -12,10 +12,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::{
     WebSocketStream, accept_async_with_config,
     tungstenite::{Error, Message, protocol::WebSocketConfig},
@@ -27,7 +24,7 @@ const MESSAGE: usize = 16 * 1024;
 pub(in crate::connections::tests) struct WebSocket(Porch);
 
 struct Unwrapped {
-    stream: WebSocketStream<Headed<TcpStream>>,
+    stream: WebSocketStream<Headed<Stream>>,
     rest: Bytes,
 }
 
@@ -42,7 +39,7 @@ impl Kind for WebSocket {
     const GARBLED: &'static [Reason] = &[Reason::Protocol];
 
     fn make() -> Self {
-        Self(Porch::new(Porch::address(), |stream| {
+        Self(Porch::new(Listener::address(), |stream| {
             async {
                 let config = WebSocketConfig::default().write_buffer_size(0);
                 let stream =
@@ -72,7 +69,7 @@ impl Kind for WebSocket {
 
 impl FarEnd for Unwrapped {
     fn reset(self: Box<Self>) -> BoxFuture<'static, ()> {
-        FarEnd::reset(Box::new(self.stream.into_inner().into_inner()))
+        self.stream.into_inner().into_inner().reset()
     }
 }
 

@@ -1,91 +1,32 @@
 //! The contract again, in simulated time over a simulated network: thousands of interleavings of packets, timers and tasks, each
-//! from a seed that reproduces it.
+//! from a seed that reproduces it, but for the keys of TLS and WebSocket, which are new each time.
 //!
 //! `HEADEND_SEEDS=5000` runs that many of each instead of the usual number; `HEADEND_SEED=17` runs that one alone.
 
 mod network;
+mod sockets;
 
 pub(in crate::connections) use network::{Network, current, random};
+pub(super) use sockets::{Listener, Stream};
 
 use super::{
-    super::{Connections, Options, Reason, Target},
+    super::{Connections, Options, Reason},
     contract,
     harness::{Receipts, Recorder, quick},
-    kinds::{FarEnd, Kind, Stream},
+    kinds::{
+        Bus, BusMakeBreak, Kind, Rfc2217, Rfc2217MakeBreak, Tcp, TcpMakeBreak, Tls, TlsMakeBreak, WebSocket,
+        WebSocketMakeBreak,
+    },
     stress,
 };
-use futures_util::future::{BoxFuture, FutureExt as _};
-use network::{Listener, simulate};
+use network::simulate;
 use proptest::{
     strategy::{Strategy as _, ValueTree as _},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use std::{fmt::Write as _, net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
+use std::{fmt::Write as _, panic::AssertUnwindSafe, time::Duration};
 use tokio::{io::AsyncWriteExt as _, time::Instant};
-
-/// A device on the simulated network.
-struct Device {
-    address: SocketAddr,
-    listener: Option<Listener>,
-}
-
-struct DeviceMakeBreak(Device);
-
-impl FarEnd for network::Stream {
-    fn reset(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        self.rude = true;
-        std::future::ready(()).boxed()
-    }
-}
-
-impl Kind for Device {
-    fn make() -> Self {
-        Self { address: current().expect("a simulation").address(), listener: None }
-    }
-
-    fn target(&self) -> Target {
-        Target::tcp(self.address.ip().to_string(), self.address.port())
-    }
-
-    async fn appear(&mut self) {
-        self.listener = current().expect("a simulation").listen(self.address).await;
-    }
-
-    fn disappear(&mut self) {
-        self.listener = None;
-    }
-
-    async fn accept(&self) -> Stream {
-        match &self.listener {
-            Some(listener) => Box::new(listener.accept().await),
-            // It wanted to listen and could not: it stays away.
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl Kind for DeviceMakeBreak {
-    fn make() -> Self {
-        Self(Device::make())
-    }
-
-    fn target(&self) -> Target {
-        self.0.target().make_break(Duration::from_secs(300))
-    }
-
-    async fn appear(&mut self) {
-        self.0.appear().await;
-    }
-
-    fn disappear(&mut self) {
-        self.0.disappear();
-    }
-
-    async fn accept(&self) -> Stream {
-        self.0.accept().await
-    }
-}
 
 /// Runs a story with many seeds; a failure names the seed.
 fn seeds<T>(usual: u64, story: impl Fn(u64) -> T)
@@ -112,13 +53,16 @@ macro_rules! simulated {
         mod $name {
             $(#[test]
             fn $test() {
-                super::seeds(100, |_| super::contract::$test::<super::$kind>());
+                super::seeds(30, |_| super::contract::$test::<super::$kind>());
             })*
         }
     };
 }
 
-simulated!(Device as keep_open, DeviceMakeBreak as make_break: {
+simulated!(
+    Tcp as tcp, TcpMakeBreak as tcp_make_break, Tls as tls, TlsMakeBreak as tls_make_break,
+    WebSocket as websocket, WebSocketMakeBreak as websocket_make_break,
+    Rfc2217 as rfc2217, Rfc2217MakeBreak as rfc2217_make_break, Bus as bus, BusMakeBreak as bus_make_break: {
     refused_is_told,
     comes_back,
     attempt_does_not_wait_for_the_retry,
@@ -131,17 +75,31 @@ simulated!(Device as keep_open, DeviceMakeBreak as make_break: {
     disconnect,
 });
 
-/// As on real networks, with a thousand stories that no clock of this machine has a part in.
-#[test]
-fn any_story_ends_well() {
-    seeds(1000, |seed| {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let mut runner = TestRunner::new_with_rng(Config::default(), random);
-        let steps = stress::steps().new_tree(&mut runner).expect("steps").current();
-        stress::story::<Device>(steps)
-    });
+macro_rules! stories {
+    ($($kind:ident as $name:ident: $usual:literal),* $(,)?) => { $(
+        #[test]
+        fn $name() {
+            seeds($usual, story::<$kind>);
+        }
+    )* };
+}
+
+// As on real networks, with stories that no clock of this machine has a part in.
+stories!(
+    Tcp as any_story_ends_well_over_tcp: 250,
+    Tls as any_story_ends_well_over_tls: 150,
+    WebSocket as any_story_ends_well_over_websocket: 150,
+    Rfc2217 as any_story_ends_well_over_rfc2217: 150,
+    Bus as any_story_ends_well_on_a_bus: 150,
+);
+
+fn story<K: Kind>(seed: u64) -> impl Future<Output = ()> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), random);
+    let steps = stress::steps().new_tree(&mut runner).expect("steps").current();
+    stress::story::<K>(steps)
 }
 
 /// How long after its return a device is connected again, which was away for some seconds, refusing or without a sign of life.
@@ -150,18 +108,16 @@ fn return_to_connected(seed: u64, silent: bool) -> Duration {
     simulate(seed, async {
         let away = Duration::from_millis(StdRng::seed_from_u64(seed).random_range(500..4000));
         let network = current().expect("a simulation");
-        let mut device = Device::make();
+        let mut device = Tcp::make();
         let recorder = Recorder::new();
         let connections = Connections::new(Options::default());
         if silent {
-            network.cut(true);
+            network.cut(away);
             device.appear().await;
         }
         let link = recorder.open(&connections, device.target());
         tokio::time::sleep(away).await;
-        if silent {
-            network.cut(false);
-        } else {
+        if !silent {
             assert_eq!(link.state().reason(), Some(Reason::Refused));
             device.appear().await;
         }
@@ -192,11 +148,11 @@ fn a_device_that_was_silent_is_connected_after_one_time_out_at_most() {
 /// The same seed is the same story, to the last byte and millisecond.
 #[test]
 fn a_seed_reproduces() {
-    let told = |seed| {
+    fn told<K: Kind>(seed: u64) -> String {
         let mut told = String::new();
         simulate(seed, async {
             let start = Instant::now();
-            let mut device = Device::make();
+            let mut device = K::make();
             let recorder = Recorder::new();
             let connections = Connections::new(quick());
             let link = recorder.open(&connections, device.target());
@@ -214,7 +170,9 @@ fn a_seed_reproduces() {
             }
         });
         told
-    };
-    assert_eq!(told(1), told(1));
-    assert_ne!(told(1), told(2), "the seed has no part in it");
+    }
+    assert_eq!(told::<Tcp>(1), told::<Tcp>(1));
+    assert_eq!(told::<Tls>(1), told::<Tls>(1));
+    assert_eq!(told::<WebSocket>(1), told::<WebSocket>(1));
+    assert_ne!(told::<Tcp>(1), told::<Tcp>(2), "the seed has no part in it");
 }

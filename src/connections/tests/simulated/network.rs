@@ -3,13 +3,19 @@
 //! The daemon's host is where links dial from, the devices' host is where peers listen. Both run in one thread and one task
 //! set: a socket says at each call which host it is of.
 
-use super::super::super::{Failure, dial, target::Endpoint, wire::Wire};
+use super::super::super::{
+    Address, Failure, Hub,
+    dial::{failure, rfc2217, tcp, tls, websocket},
+    target::Endpoint,
+    wire::Wire,
+};
+use super::sockets::{Listener, On, Stream};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap},
-    io,
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
@@ -17,11 +23,11 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     time::Instant,
 };
 use turmoil_net::{
-    EnterGuard, HostId, KernelConfig, Net, Packet,
+    EnterGuard, HostId, KernelConfig, Net, Packet, TcpFlags, TcpSegment, Transport,
     shim::tokio::net::{TcpListener, TcpStream},
 };
 
@@ -47,10 +53,17 @@ struct Shared {
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     next_port: u16,
-    /// No packet passes.
-    cut: bool,
+    /// No packet passes until then.
+    cut: Option<Instant>,
+    /// Of devices, by port, from the first time they listen.
+    listeners: BTreeMap<u16, Arc<TcpListener>>,
+    /// Ports of devices that do not listen now.
+    refusing: BTreeSet<u16>,
+    /// Packets that no socket of the simulation sends.
+    forged: Vec<Packet>,
     /// Ends that were closed on this side only: what still comes is read and thrown away, as the simulated kernel does not.
     closing: Vec<(HostId, TcpStream)>,
 }
@@ -69,25 +82,31 @@ pub(in crate::connections) fn random() -> Option<StdRng> {
 pub(super) fn simulate<T>(seed: u64, story: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     // The simulated kernel counts rounds, not time: enough of them for the slowest packets.
-    let config = KernelConfig::default().retx_threshold(50).retx_max(1000);
+    let config = KernelConfig::default().retx_threshold(50).retx_max(400);
     let mut net = Net::with_config(config);
     let (daemon, devices) = (net.add_host(DAEMON), net.add_host(DEVICES));
     let guard = net.enter();
-    let state = Mutex::new(State { next_port: 4000, cut: false, closing: Vec::new() });
+    let state = Mutex::new(State { next_port: 4000, ..State::default() });
     let network = Network(Arc::new(Shared { seed, daemon, devices, state }));
     CURRENT.set(Some(network.clone()));
-    let out = runtime.expect("runtime").block_on(async {
+    let _over = Over(network.clone());
+    runtime.expect("runtime").block_on(async {
         tokio::select! {
             biased;
             out = story => out,
             () = carry(&guard, &network) => unreachable!(),
         }
-    });
-    // The links' tasks ended with the runtime, while there was a network to close their sockets on.
-    CURRENT.set(None);
-    network.0.state.lock().closing.clear();
-    drop(guard);
-    out
+    })
+}
+
+/// However a story ends. The links' tasks have ended with the runtime, while there was a network to close their sockets on.
+struct Over(Network);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+        *self.0.0.state.lock() = State::default();
+    }
 }
 
 /// Carries packets, in order for each direction, each as late as the seed says.
@@ -96,19 +115,31 @@ async fn carry(guard: &EnterGuard, network: &Network) {
     let mut tick = 0_u64;
     let mut under_way: BTreeMap<(u64, u64), Packet> = BTreeMap::new();
     let mut last: HashMap<(IpAddr, IpAddr), u64> = HashMap::new();
-    let (mut number, mut leaving) = (0, Vec::new());
+    let (mut number, mut leaving, mut held) = (0, Vec::new(), Vec::new());
     loop {
         tokio::time::sleep(TICK).await;
         tick += 1;
         while let Some(entry) = under_way.first_entry().filter(|entry| entry.key().0 <= tick) {
             guard.deliver(entry.remove());
         }
-        guard.egress_all(&mut leaving);
+        drop(network.uninvited());
         let mut state = network.0.state.lock();
+        leaving.append(&mut state.forged);
+        guard.egress_all(&mut leaving);
         state.closing.retain_mut(|(host, stream)| discard(*host, stream));
-        let cut = state.cut;
+        let cut = state.cut.is_some_and(|until| Instant::now() < until);
+        if cut {
+            held.extend(leaving.drain(..).filter(only_acknowledges));
+        } else if !held.is_empty() {
+            leaving.splice(..0, held.drain(..));
+        }
+        for packet in &mut leaving {
+            if let Some(refusal) = state.refusal(packet) {
+                *packet = refusal;
+            }
+        }
         drop(state);
-        for packet in leaving.drain(..).filter(|_| !cut) {
+        for packet in leaving.drain(..) {
             let last = last.entry((packet.src, packet.dst)).or_default();
             *last = (tick + random.random_range(0..=SLOWEST)).max(*last);
             number += 1;
@@ -130,151 +161,141 @@ fn discard(host: HostId, stream: &mut TcpStream) -> bool {
     }
 }
 
+/// A reset (RFC 9293, 3.10.7.1). The simulated kernel looks at nothing but its flag.
+pub(super) fn reset(from: SocketAddr, to: SocketAddr) -> Packet {
+    let segment = TcpSegment {
+        src_port: from.port(),
+        dst_port: to.port(),
+        seq: 0,
+        ack: 0,
+        flags: TcpFlags { rst: true, ..TcpFlags::default() },
+        window: 0,
+        payload: Bytes::new(),
+    };
+    Packet { src: from.ip(), dst: to.ip(), ttl: 64, payload: Transport::Tcp(segment) }
+}
+
+/// The simulated kernel sends everything again that got lost, but not that it has room again to receive.
+fn only_acknowledges(packet: &Packet) -> bool {
+    let Transport::Tcp(segment) = &packet.payload else { return false };
+    segment.payload.is_empty() && segment.flags == TcpFlags { ack: true, ..TcpFlags::default() }
+}
+
+impl State {
+    /// Where nobody listens, the answer to who wants to connect.
+    fn refusal(&self, packet: &Packet) -> Option<Packet> {
+        let Transport::Tcp(segment) = &packet.payload else { return None };
+        let refused = packet.dst == DEVICES && segment.flags.syn && self.refusing.contains(&segment.dst_port);
+        let (from, to) =
+            (SocketAddr::new(packet.dst, segment.dst_port), SocketAddr::new(packet.src, segment.src_port));
+        refused.then(|| reset(from, to))
+    }
+}
+
 impl Network {
-    /// Until it is mended no packet passes.
-    pub(super) fn cut(&self, cut: bool) {
-        self.0.state.lock().cut = cut;
+    /// For so long no packet passes.
+    pub(in crate::connections::tests) fn cut(&self, time: Duration) {
+        self.0.state.lock().cut = Some(Instant::now() + time);
     }
 
     /// Where a device may listen.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(in crate::connections::tests) fn address(&self) -> SocketAddr {
         let mut state = self.0.state.lock();
         state.next_port += 1;
         SocketAddr::new(DEVICES, state.next_port)
     }
 
-    /// `None`: the address is still in use by what went before. A real system lets a device listen again at once; the
-    /// simulated one not before its old connections are over, and (turmoil-net 0.1) now and then never.
-    pub(super) async fn listen(&self, address: SocketAddr) -> Option<Listener> {
-        let host = self.0.devices;
-        for _ in 0..1000 {
-            match (On { host, inner: Box::pin(TcpListener::bind(address)) }).await {
-                Ok(listener) => return Some(Listener { host, listener }),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(TICK).await,
-                Err(error) => panic!("cannot listen on {address}: {error}"),
+    pub(in crate::connections::tests) async fn listen(&self, address: SocketAddr) -> Listener {
+        let (host, port) = (self.0.devices, address.port());
+        let known = self.0.state.lock().listeners.get(&port).cloned();
+        let listener = match known {
+            Some(listener) => listener,
+            None => {
+                let bound = (On { host, inner: Box::pin(TcpListener::bind(address)) }).await;
+                let listener = Arc::new(bound.expect("an address of this simulation"));
+                self.0.state.lock().listeners.insert(port, listener.clone());
+                listener
+            }
+        };
+        drop(self.uninvited());
+        self.0.state.lock().refusing.remove(&port);
+        Listener { network: self.clone(), port, listener }
+    }
+
+    /// Who was on the way to a device when it stopped to listen: dropped, they are reset.
+    fn uninvited(&self) -> Vec<Stream> {
+        let state = self.0.state.lock();
+        turmoil_net::set_current(self.0.devices);
+        let mut found = Vec::new();
+        for listener in state.refusing.iter().filter_map(|port| state.listeners.get(port)) {
+            while let Poll::Ready(Ok((stream, _))) =
+                listener.poll_accept(&mut Context::from_waker(Waker::noop()))
+            {
+                let mut stream = Stream::new(self.0.devices, stream);
+                stream.rude = true;
+                found.push(stream);
             }
         }
-        None
+        found
     }
 
-    /// One attempt of the daemon's.
+    pub(super) fn devices(&self) -> HostId {
+        self.0.devices
+    }
+
+    pub(super) fn refuse(&self, port: u16) {
+        self.0.state.lock().refusing.insert(port);
+    }
+
+    pub(super) fn forge(&self, packet: Packet) {
+        self.0.state.lock().forged.push(packet);
+    }
+
+    /// Closed on this side.
+    pub(super) fn closing(&self, host: HostId, stream: TcpStream) {
+        self.0.state.lock().closing.push((host, stream));
+    }
+
+    /// One attempt of the daemon's: as on a real network, but for the socket.
     pub(in crate::connections) async fn dial(
         &self,
-        endpoint: &Endpoint,
+        hub: &Arc<Hub>,
+        address: &Address,
         deadline: Instant,
     ) -> Result<Wire, Failure> {
-        let name = endpoint.to_string();
-        let to: SocketAddr = name.parse().expect("literal addresses only");
+        match address {
+            Address::Tcp(endpoint) => {
+                let (stream, peer) = self.stream(hub, endpoint, deadline).await?;
+                Ok(Wire::stream(stream, Some(peer)))
+            }
+            Address::Tls { endpoint, tls } => {
+                tls::dial(hub, endpoint, tls, self.stream(hub, endpoint, deadline), deadline).await
+            }
+            Address::WebSocket(service) => {
+                websocket::dial(hub, service, self.stream(hub, service.endpoint(), deadline), deadline).await
+            }
+            Address::Rfc2217 { endpoint, line } => {
+                let stream = self.stream(hub, endpoint, deadline);
+                rfc2217::dial(hub, address, *line, stream, deadline).await
+            }
+            Address::Bus(address) => hub.buses.dial(hub, address, deadline).await,
+            other => panic!("not simulated: {other}"),
+        }
+    }
+
+    async fn stream(
+        &self,
+        hub: &Hub,
+        endpoint: &Endpoint,
+        deadline: Instant,
+    ) -> Result<(Stream, SocketAddr), Failure> {
+        let addresses = tcp::resolve(hub, endpoint, deadline).await?;
+        let to = *addresses.first().expect("an address");
         let connect = On { host: self.0.daemon, inner: Box::pin(TcpStream::connect(to)) };
         match tokio::time::timeout_at(deadline, connect).await {
-            Ok(Ok(stream)) => Ok(Wire::stream(Stream::new(self.0.daemon, stream), Some(to))),
-            Ok(Err(error)) => Err(dial::failure::refusal(&name, &error)),
-            Err(_) => Err(dial::failure::refusal(&name, &io::ErrorKind::TimedOut.into())),
+            Ok(Ok(stream)) => Ok((Stream::new(self.0.daemon, stream), to)),
+            Ok(Err(error)) => Err(failure::refusal(&to.to_string(), &error)),
+            Err(_) => Err(failure::late(&to.to_string(), &hub.options)),
         }
-    }
-}
-
-pub(super) struct Listener {
-    host: HostId,
-    listener: TcpListener,
-}
-
-impl Listener {
-    pub(super) async fn accept(&self) -> Stream {
-        let accept = On { host: self.host, inner: Box::pin(self.listener.accept()) };
-        Stream::new(self.host, accept.await.expect("accept").0)
-    }
-}
-
-/// As [`On`]; what nobody has accepted is reset.
-impl Drop for Listener {
-    fn drop(&mut self) {
-        turmoil_net::set_current(self.host);
-        while let Poll::Ready(Ok(accepted)) =
-            self.listener.poll_accept(&mut Context::from_waker(Waker::noop()))
-        {
-            drop(accepted);
-        }
-    }
-}
-
-/// Polls, and is dropped, on a host.
-struct On<F> {
-    host: HostId,
-    inner: Pin<Box<F>>,
-}
-
-impl<F: Future> Future for On<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        turmoil_net::set_current(self.host);
-        self.inner.as_mut().poll(cx)
-    }
-}
-
-/// Its fields are dropped right after.
-impl<F> Drop for On<F> {
-    fn drop(&mut self) {
-        turmoil_net::set_current(self.host);
-    }
-}
-
-/// One end of a connection.
-pub(super) struct Stream {
-    host: HostId,
-    /// There until it is dropped.
-    stream: Option<TcpStream>,
-    /// Dropped without a word of farewell: with a reset.
-    pub(super) rude: bool,
-}
-
-impl Stream {
-    fn new(host: HostId, stream: TcpStream) -> Self {
-        Self { host, stream: Some(stream), rude: false }
-    }
-
-    fn on(&mut self) -> Pin<&mut TcpStream> {
-        turmoil_net::set_current(self.host);
-        Pin::new(self.stream.as_mut().expect("not dropped"))
-    }
-}
-
-impl Drop for Stream {
-    /// The simulated kernel resets what was not shut down; a real one sends a FIN.
-    fn drop(&mut self) {
-        let rude = self.rude;
-        let stream = self.on();
-        if rude {
-            return;
-        }
-        let _ = stream.poll_shutdown(&mut Context::from_waker(Waker::noop()));
-        if let (Some(network), Some(stream)) = (current(), self.stream.take()) {
-            network.0.state.lock().closing.push((self.host, stream));
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.on().poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.on().poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.on().poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.on().poll_shutdown(cx)
     }
 }
