@@ -49,6 +49,7 @@ use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::UnixListener;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::frame::Frame;
@@ -80,7 +81,6 @@ type BoxedWire = Box<dyn Wire + Unpin>;
 pub struct DeviceStream {
     read: ReadHalf<BoxedWire>,
     writer: DeviceWriter,
-    framer: Framer,
     frames: VecDeque<Frame>,
 }
 
@@ -94,31 +94,36 @@ impl DeviceStream {
     /// A device's end of any stream, for tests.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> DeviceStream {
         let (read, write) = split(Box::new(stream) as BoxedWire);
-        let writer =
-            DeviceWriter { write: Rc::new(Mutex::new(write)), framing: Rc::new(RefCell::new(none())) };
-        DeviceStream { read, writer, framer: Framer::new(none()), frames: VecDeque::new() }
+        let framer = Rc::new(RefCell::new(Framer::new(none())));
+        let writer = DeviceWriter { write: Rc::new(Mutex::new(write)), framer };
+        DeviceStream { read, writer, frames: VecDeque::new() }
     }
 
     /// Says how frames are told apart from here on, in both directions. None, unless this is called.
     pub fn framing(&mut self, framing: Framing) {
-        self.framer = Framer::new(framing);
-        self.writer.framing.replace(framing);
+        self.writer.framer.replace(Framer::new(framing));
     }
 
     /// The next frame; `None` when the peer closed the connection.
     pub async fn next(&mut self) -> Result<Option<Frame>> {
         let mut buffer = [0; READ];
         while self.frames.is_empty() {
-            let read = self.read.read(&mut buffer).await?;
-            if read == 0 {
-                return Ok(None);
-            }
-            let frames = &mut self.frames;
-            let bytes = buffer.get(..read).unwrap_or_default();
-            if let Err(Fault::OutOfStep { length, limit }) =
-                self.framer.push(bytes, |frame| frames.push_back(Frame::from(frame)))
-            {
-                return Err(Error::device(format!("a frame of {length} bytes is over the limit of {limit}")));
+            let gap = self.writer.framer.borrow().gap();
+            let read = self.read.read(&mut buffer);
+            let read = match gap {
+                Some(gap) => timeout(gap, read).await.unwrap_or(Ok(0))?,
+                None => read.await?,
+            };
+            let mut framer = self.writer.framer.borrow_mut();
+            let mut take = |frame: &[u8]| self.frames.push_back(Frame::from(frame));
+            match buffer.get(..read) {
+                None | Some([]) if gap.is_some() => framer.end(take),
+                None | Some([]) => return Ok(None),
+                Some(bytes) => {
+                    if let Err(fault @ Fault::OutOfStep(_)) = framer.push(bytes, &mut take) {
+                        return Err(Error::device(fault.to_string()));
+                    }
+                }
             }
         }
         Ok(self.frames.pop_front())
@@ -139,7 +144,7 @@ impl DeviceStream {
 #[derive(Clone)]
 pub struct DeviceWriter {
     write: Rc<Mutex<WriteHalf<BoxedWire>>>,
-    framing: Rc<RefCell<Framing>>,
+    framer: Rc<RefCell<Framer>>,
 }
 
 impl std::fmt::Debug for DeviceWriter {
@@ -151,8 +156,8 @@ impl std::fmt::Debug for DeviceWriter {
 impl DeviceWriter {
     /// Sends a frame.
     pub async fn send(&self, message: impl Into<Vec<u8>>) -> Result {
-        let framing = *self.framing.borrow();
-        let bytes = framing.encode(message.into())?;
+        let message = message.into();
+        let bytes = self.framer.borrow_mut().encode(&message)?.into_owned();
         Ok(self.write.lock().await.write_all(&bytes).await?)
     }
 }

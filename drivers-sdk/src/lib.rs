@@ -209,7 +209,7 @@ pub mod prelude {
     pub use std::time::Duration;
 
     pub use crate::emulator::{Device, DeviceStream, DeviceWriter, HttpServer};
-    pub use crate::framing::{fixed, length_prefixed, lines};
+    pub use crate::framing::{between, delimited, fixed, idle_gap, length_field, length_prefixed, lines};
     pub use crate::matcher::{
         Matcher, any, exact, lines_until, matching, parse, parse_bytes, prefix, suffix,
     };

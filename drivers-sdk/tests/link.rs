@@ -153,7 +153,7 @@ fn a_framing_works_within_each_message_and_carries_nothing_to_the_next() {
         assert_eq!(daemon.result(call).await.unwrap(), json!("12"));
         let seen = daemon.call(1, "seen", json!([])).await.unwrap();
         assert_eq!(seen, json!(["one", "two", "three", "=13"]));
-        assert!(daemon.logged("skipped a line of more than 1000 bytes"), "{:?}", daemon.logs);
+        assert!(daemon.logged("skipped a frame of more than 1000 bytes"), "{:?}", daemon.logs);
     });
 }
 

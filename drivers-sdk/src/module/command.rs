@@ -170,7 +170,6 @@ async fn run<M: Matcher>(command: Command<'_, M>) -> Result<M::Output> {
         return Err(core.offline());
     }
     let what = name.as_ref().map_or(String::new(), |name| format!(" to `{name}`"));
-    let message = message.map(|message| core.declaration.framing.encode(message)).transpose()?;
     let keep = keep.map(|time| Instant::now() + time);
     let slot = Rc::new(Slot::new(Ticket::new(name, priority, login, keep), matcher));
     core.queue.enter(slot.clone());
@@ -204,7 +203,8 @@ async fn drive<M: Matcher>(
         if M::REPLIES {
             listen(core, &slot);
         }
-        if let Some(sent) = core.transmit(&message, form, core.link.makebreak || !M::REPLIES)? {
+        let framed = core.link.encode(&message)?;
+        if let Some(sent) = core.transmit(&framed, form, core.link.makebreak || !M::REPLIES)? {
             place.deadline = Some(Instant::now() + timeout);
             slot.ticket().transmit.set(sent.number());
             tokio::select! {

@@ -210,6 +210,7 @@ impl<D: Driver> Instance<D> {
             // A matcher panicked.
             return self.core.fail(&failure);
         }
+        self.listen_for_silence();
         self.handle_received();
     }
 

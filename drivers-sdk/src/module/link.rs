@@ -1,11 +1,13 @@
 //! The link to the device: what the daemon says of it, and what goes over it.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use drivers_sdk_protocol::message::{Disconnect, Form, Level, LinkDown, LinkUp, Send, StartTls, Transmit};
 use drivers_sdk_protocol::{Kind, feature};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Core;
 use super::inbox::Arrived;
@@ -30,6 +32,9 @@ pub(crate) struct Link {
     /// Why there is none.
     down: RefCell<Option<LinkDown>>,
     framer: RefCell<Framer>,
+    /// When the frame under way ends if the device goes on being silent, and the task that waits for it.
+    pub(super) silent_at: Cell<Option<Instant>>,
+    pub(super) listener: Cell<u32>,
 }
 
 impl Link {
@@ -42,6 +47,8 @@ impl Link {
             handshake: Cell::new(false),
             down: RefCell::new(None),
             framer: RefCell::new(Framer::new(framing)),
+            silent_at: Cell::new(None),
+            listener: Cell::new(0),
         }
     }
 
@@ -52,6 +59,11 @@ impl Link {
     /// A command can be sent, or the daemon connects for it.
     pub(crate) fn takes_commands(&self) -> bool {
         self.makebreak || self.is_up()
+    }
+
+    /// Makes a frame of a message.
+    pub(super) fn encode<'a>(&self, message: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        self.framer.borrow_mut().encode(message)
     }
 
     /// Another stream, or none: what was half read means nothing.
@@ -81,6 +93,7 @@ impl Core {
 
     /// The connection is gone: commands in flight fail at once. False if there was none.
     pub(crate) fn link_down(&self, why: LinkDown) -> bool {
+        self.end_frame();
         let was_up = self.link.reset(0, Some(why)) != 0;
         self.require_login();
         self.queue.link_down(&self.offline(), self.link.makebreak);
@@ -89,6 +102,7 @@ impl Core {
 
     /// Make-break: a connection is over, and the next command makes another. What was sent on it fails at once.
     pub(crate) fn connection_ended(&self, why: &LinkDown) {
+        self.end_frame();
         self.link.handshake.set(false);
         self.link.framer.borrow_mut().reset();
         if why.connection != 0 && self.link.is_up() {
@@ -140,15 +154,24 @@ impl Core {
         }
     }
 
+    /// A whole frame.
+    fn take(&self, frame: &[u8], form: Form) {
+        if !self.queue.offer(frame) {
+            self.inbox.push(Arrived::Frame(Frame::of_form(frame, form)));
+        }
+    }
+
+    /// The device is silent, or this is the end of its connection, which may end a frame.
+    pub(crate) fn end_frame(&self) {
+        self.link.framer.borrow_mut().end(|frame| self.take(frame, Form::Bytes));
+    }
+
     fn cut(&self, bytes: &[u8], form: Form) {
-        let take = |frame: &[u8]| {
-            if !self.queue.offer(frame) {
-                self.inbox.push(Arrived::Frame(Frame::of_form(frame, form)));
-            }
-        };
+        let take = |frame: &[u8]| self.take(frame, form);
         let messages = self.link.messages.get();
         let mut framer = self.link.framer.borrow_mut();
         let result = if messages { framer.push_message(bytes, take) } else { framer.push(bytes, take) };
+        self.link.silent_at.set(framer.gap().map(|gap| Instant::now() + gap));
         let Err(fault) = result else { return };
         if matches!(fault, Fault::OutOfStep { .. }) {
             framer.reset();

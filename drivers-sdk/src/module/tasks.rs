@@ -51,6 +51,10 @@ impl Tasks {
         self.others.borrow_mut().insert(number, (scope, handle));
     }
 
+    pub(crate) fn is_running(&self, number: u32) -> bool {
+        self.others.borrow().contains_key(&number)
+    }
+
     pub(crate) fn remove(&self, number: u32) {
         self.others.borrow_mut().remove(&number);
     }

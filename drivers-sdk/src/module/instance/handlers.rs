@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use drivers_sdk_protocol::message::Level;
+use tokio::time::sleep_until;
 
 use super::{Event, Instance};
 use crate::driver::Driver;
@@ -144,6 +145,26 @@ impl<D: Driver> Instance<D> {
         let core = &self.core;
         let login = core.queue.is_closed() || core.queue.is_login_due();
         if login { core.inbox.has_past() } else { !core.inbox.is_empty() }
+    }
+
+    /// Where silence ends a frame, waits for it: one task for as long as the device speaks.
+    pub(super) fn listen_for_silence(self: &Rc<Self>) {
+        let link = &self.core.link;
+        if link.silent_at.get().is_none() || self.core.tasks.is_running(link.listener.get()) {
+            return;
+        }
+        let this = self.clone();
+        link.listener.set(self.spawn(Scope::Module, async move {
+            let core = &this.core;
+            while let Some(at) = core.link.silent_at.get() {
+                sleep_until(at).await;
+                if core.link.silent_at.get() == Some(at) {
+                    core.link.silent_at.set(None);
+                    core.end_frame();
+                    this.handle_received();
+                }
+            }
+        }));
     }
 
     pub(super) fn handle_received(self: &Rc<Self>) {
