@@ -57,7 +57,8 @@ impl Output {
 
 impl<'a> SshCommand<'a> {
     pub(crate) fn new(core: &'a Rc<Core>, command: String) -> SshCommand<'a> {
-        SshCommand { core, exec: SshExec { command, timeout_ms: None } }
+        let call = core.tasks.call();
+        SshCommand { core, exec: SshExec { command, call, ..SshExec::default() } }
     }
 
     /// How long it may run; the module's setting, unless said otherwise.

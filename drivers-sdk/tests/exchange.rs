@@ -41,9 +41,9 @@ fn an_ssh_command_gives_what_it_wrote_and_how_it_ended() {
         let call = daemon.begin(1, "run", json!(["uptime"])).await;
         let other = daemon.begin(1, "must", json!(["reboot"])).await;
         let first = daemon.expect_kind(Kind::SshExec).await;
-        assert_eq!(first.payload, r#"{"command":"uptime","timeout_ms":3000}"#);
+        assert_eq!(first.payload, format!(r#"{{"command":"uptime","timeout_ms":3000,"call":{call}}}"#));
         let second = daemon.expect_kind(Kind::SshExec).await;
-        assert_eq!(second.payload, r#"{"command":"reboot"}"#);
+        assert_eq!(second.payload, format!(r#"{{"command":"reboot","call":{other}}}"#));
 
         let refused = headed(json!({"status": 1, "stdout": 0}), b"not permitted");
         daemon.send(Kind::Done, 1, second.header.correlation, refused).await;

@@ -197,8 +197,10 @@ impl Inner {
                 let one = !writer.is_socket();
                 self.unflushed = one;
                 let mut sending = recorder.map(Recorder::sending);
+                // Nothing is a message, but no part of a stream: it asks for the connection only.
+                let messages = self.target.address.messages();
                 let receipts = self.outbox.advance(sent, one, |payload, sent| {
-                    if let Some(sending) = &mut sending {
+                    if let Some(sending) = sending.as_mut().filter(|_| sent > 0 || messages) {
                         sending.sent(payload, sent);
                     }
                 });

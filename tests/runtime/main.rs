@@ -18,4 +18,8 @@ mod live;
 mod load;
 mod messages;
 mod peer;
+mod ssh;
+#[path = "../../src/ssh/tests/sshd.rs"]
+#[allow(dead_code, reason = "passwords are tested elsewhere")]
+mod sshd;
 mod world;

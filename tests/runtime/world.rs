@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const COMMIT_A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub(crate) const COMMIT_B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-const DRIVERS: [&str; 5] = ["probe", "logic", "line", "socket", "service"];
+const DRIVERS: [&str; 6] = ["probe", "logic", "line", "socket", "shell", "service"];
 const REPOSITORY: &str = "repo-probe";
 
 pub(crate) struct World {
@@ -71,6 +71,7 @@ impl World {
         world.save(driver("driver-logic", "logic", Role::Logic)).await;
         world.save(driver("driver-line", "line", Role::Device)).await;
         world.save(driver("driver-socket", "socket", Role::Websocket)).await;
+        world.save(driver("driver-shell", "shell", Role::Ssh)).await;
         world.save(driver("driver-service", "service", Role::Service)).await;
         world
     }
@@ -275,12 +276,14 @@ fn artifact(folder: &Path, driver: &str, commit: &str) {
                 _ => Command::new(program(driver)).arg("--manifest").output(),
             };
             let manifest = output.unwrap().stdout;
-            if driver != "socket" {
-                return manifest;
-            }
+            let kind = match driver {
+                "socket" => r#""kind": "websocket""#,
+                "shell" => r#""kind": "ssh""#,
+                _ => return manifest,
+            };
             // Whatever its way to a device is, the driver is the same.
             let manifest = String::from_utf8(manifest).unwrap();
-            manifest.replace(r#""kind": "device""#, r#""kind": "websocket""#).into_bytes()
+            manifest.replace(r#""kind": "device""#, kind).into_bytes()
         };
         DRIVERS.map(|driver| (driver, manifest(driver))).into()
     });
@@ -296,7 +299,7 @@ fn program(driver: &str) -> &'static Path {
     static LINE: OnceLock<PathBuf> = OnceLock::new();
     static SERVICE: OnceLock<PathBuf> = OnceLock::new();
     match driver {
-        "line" | "socket" => LINE.get_or_init(|| example("drivers-sdk", "line_driver")),
+        "line" | "socket" | "shell" => LINE.get_or_init(|| example("drivers-sdk", "line_driver")),
         "service" => SERVICE.get_or_init(|| example("drivers-sdk", "service_driver")),
         _ => PROBE.get_or_init(|| example("drivers-sdk-protocol", "probe_driver")),
     }

@@ -123,6 +123,8 @@ fn what_is_written_is_read_again() {
     let text = to_string(&request).unwrap();
     assert!(text.contains(r#"[["x-a","1"],["x-a","2"]]"#), "repeated headers keep their order: {text}");
     assert_eq!(from_str::<HttpRequest>(&text).unwrap(), request);
+    let exec = SshExec { command: "uptime".into(), timeout_ms: Some(500), call: 7 };
+    assert_eq!(from_str::<SshExec>(&to_string(&exec).unwrap()).unwrap(), exec);
     let output = SshOutput { status: None, signal: Some("TERM".into()), stdout: 7 };
     assert_eq!(from_str::<SshOutput>(&to_string(&output).unwrap()).unwrap(), output);
 

@@ -1,8 +1,9 @@
 //! Commands beside the stream, each in a channel of its own.
 
 use super::{
-    super::{Address, Error, Link, Payload},
+    super::{Address, Error, Link, Payload, recorder::Aside},
     client::printable,
+    record,
     session::{COMMANDS, Session},
 };
 use russh::{ChannelMsg, ChannelOpenFailure, ChannelWriteHalf, client::Msg};
@@ -14,6 +15,17 @@ use tokio::{
 
 /// What a command may write, output and error output together.
 const LARGEST: usize = 4 << 20;
+
+/// A command.
+#[derive(Clone, Default)]
+pub struct Exec {
+    /// As the host's shell reads it.
+    pub line: String,
+    /// For all of it; none: the settings'.
+    pub limit: Option<Duration>,
+    /// As in [`Payload`].
+    pub command: u32,
+}
 
 /// How a command ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,9 +66,10 @@ enum Trouble {
 struct Open(Option<ChannelWriteHalf<Msg>>);
 
 impl Link {
-    /// Runs a command beside the stream; of an SSH connection only. A make-break link connects first. `limit`: for all of it;
-    /// none: the settings'. Those in flight when the connection ends are told at once.
-    pub async fn ssh_exec(&self, command: &str, limit: Option<Duration>) -> Result<Output, ExecError> {
+    /// Runs a command beside the stream; of an SSH connection only. A make-break link connects first. Those in flight when
+    /// the connection ends are told at once.
+    pub async fn ssh_exec(&self, exec: impl Into<Exec>) -> Result<Output, ExecError> {
+        let Exec { line, limit, command } = exec.into();
         let shared = self.shared();
         let target = shared.target();
         let address = target.address.to_string();
@@ -72,9 +85,11 @@ impl Link {
             Err(_) => return Err(ExecError::Late { address, after: limit }),
         }
         let Some(session) = shared.ssh() else { return Err(shared.absent().into()) };
-        let outcome = session.exec(command, deadline).await;
+        let tape = shared.recorder.as_deref().map(|recorder| recorder.aside(command));
+        let mut output = Output::default();
+        let outcome = session.exec(&line, deadline, tape, &mut output).await;
         shared.touch();
-        outcome.map_err(|trouble| match trouble {
+        let error = outcome.err().map(|trouble| match trouble {
             Trouble::Gone => match session.why.get() {
                 Some(failure) => Error::Lost(failure).into(),
                 None => shared.absent().into(),
@@ -82,7 +97,17 @@ impl Link {
             Trouble::Late => ExecError::Late { address, after: limit },
             Trouble::TooMuch => ExecError::TooMuch { address },
             Trouble::Refused(why) => ExecError::Refused { address, why },
-        })
+        });
+        if let Some(tape) = tape {
+            record::end(tape, &output, error.as_ref());
+        }
+        error.map_or(Ok(output), Err)
+    }
+}
+
+impl From<&str> for Exec {
+    fn from(line: &str) -> Self {
+        Self { line: line.into(), ..Self::default() }
     }
 }
 
@@ -93,10 +118,16 @@ impl Session {
     }
 
     /// Runs a command; those beyond a few wait for the others.
-    async fn exec(&self, command: &str, deadline: Instant) -> Result<Output, Trouble> {
+    async fn exec(
+        &self,
+        line: &str,
+        deadline: Instant,
+        tape: Option<Aside<'_>>,
+        output: &mut Output,
+    ) -> Result<(), Trouble> {
         let run = async {
             let _permit = self.commands.acquire().await;
-            self.run(command).await
+            self.run(line, tape, output).await
         };
         tokio::select! {
             biased;
@@ -105,7 +136,7 @@ impl Session {
         }
     }
 
-    async fn run(&self, command: &str) -> Result<Output, Trouble> {
+    async fn run(&self, line: &str, tape: Option<Aside<'_>>, output: &mut Output) -> Result<(), Trouble> {
         let (mut incoming, outgoing) = match self.handle.channel_open_session().await {
             Ok(channel) => channel.split(),
             Err(russh::Error::ChannelOpenFailure(why)) => return Err(Trouble::Refused(not_opened(&why))),
@@ -113,11 +144,13 @@ impl Session {
         };
         let mut open = Open(Some(outgoing));
         let Some(outgoing) = &open.0 else { return Err(Trouble::Gone) };
+        if let Some(tape) = tape {
+            record::command(tape, line);
+        }
         // A command that reads finds the end.
-        for asked in [outgoing.exec(true, command).await, outgoing.eof().await] {
+        for asked in [outgoing.exec(true, line).await, outgoing.eof().await] {
             asked.map_err(|_| Trouble::Gone)?;
         }
-        let mut output = Output::default();
         let mut ended = false;
         while let Some(message) = incoming.wait().await {
             match message {
@@ -139,7 +172,7 @@ impl Session {
         }
         drop(open.close().await);
         let told = ended || output.status.is_some() || output.signal.is_some();
-        if told && !self.gone.is_cancelled() { Ok(output) } else { Err(Trouble::Gone) }
+        if told && !self.gone.is_cancelled() { Ok(()) } else { Err(Trouble::Gone) }
     }
 }
 

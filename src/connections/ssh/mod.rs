@@ -13,12 +13,13 @@
 
 mod client;
 mod exec;
+mod record;
 mod session;
 mod settings;
 mod shell;
 mod stream;
 
-pub use exec::{ExecError, Output};
+pub use exec::{Exec, ExecError, Output};
 pub(super) use session::{Session, open};
 pub use settings::{Channel, Pty, Settings, Terminal};
 pub(super) use shell::Shell;

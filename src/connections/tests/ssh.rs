@@ -1,9 +1,12 @@
 //! SSH with OpenSSH's own server: signing in, whom to trust, the stream, and commands beside it.
 
+mod recorded;
+mod settings;
+
 use super::{
     super::{
         Connections, Error, Options, Reason, State, Target,
-        ssh::{Channel, ExecError, Output, Settings},
+        ssh::{Channel, Exec, ExecError, Output, Settings},
     },
     harness::{Receipts, Recorder, eventually, never_retry, quick},
 };
@@ -93,21 +96,22 @@ async fn a_shell_and_commands_beside_it_with_a_password() {
     Receipts::transmit(&link, "echo answer-$((40 + 2))\n").await.expect("sent");
     shows(&recorder, "answer-42").await;
 
-    let ran = link.ssh_exec("echo out; echo err >&2; exit 3", None).await;
+    let ran = link.ssh_exec("echo out; echo err >&2; exit 3").await;
     assert_eq!(ran, Ok(output(Some(3), "out\n", "err\n")), "{}", server.log());
-    let ended = link.ssh_exec("kill -TERM $$", None).await.expect("output");
+    let ended = link.ssh_exec("kill -TERM $$").await.expect("output");
     assert_eq!((ended.status, ended.signal.as_deref()), (None, Some("TERM")));
-    assert_eq!(link.ssh_exec("cat; echo after", None).await, Ok(output(Some(0), "after\n", "")));
-    let large = link.ssh_exec("head -c 3000000 /dev/zero", None).await.expect("output");
+    assert_eq!(link.ssh_exec("cat; echo after").await, Ok(output(Some(0), "after\n", "")));
+    let large = link.ssh_exec("head -c 3000000 /dev/zero").await.expect("output");
     assert_eq!(large.stdout.len(), 3_000_000);
-    let too_much = link.ssh_exec("cat /dev/zero", None).await;
+    let too_much = link.ssh_exec("cat /dev/zero").await;
     assert!(matches!(too_much, Err(ExecError::TooMuch { .. })), "{too_much:?}");
-    let late = link.ssh_exec("sleep 1000", Some(Duration::from_millis(50))).await;
+    let late =
+        link.ssh_exec(Exec { limit: Some(Duration::from_millis(50)), ..Exec::from("sleep 1000") }).await;
     assert!(matches!(late, Err(ExecError::Late { .. })), "{late:?}");
     // More at a time than the host has channels.
     let many = (0..30).map(|number| {
         let link = link.clone();
-        async move { link.ssh_exec(&format!("echo {number}"), None).await }
+        async move { link.ssh_exec(format!("echo {number}").as_str()).await }
     });
     let many = futures_util::future::join_all(many).await;
     for (number, ran) in many.into_iter().enumerate() {
@@ -144,7 +148,7 @@ async fn keys_and_their_passphrases() {
     for settings in [with_key(&ed25519), with_key(&rsa), opened] {
         let (recorder, connections) = (Recorder::new(), folder.connections(quick()));
         let link = recorder.open(&connections, target(&server, settings));
-        let ran = link.ssh_exec("echo in", None);
+        let ran = link.ssh_exec("echo in");
         recorder.up_after(0).await;
         assert_eq!(ran.await, Ok(output(Some(0), "in\n", "")), "{}", server.log());
     }
@@ -218,15 +222,15 @@ async fn it_comes_back_with_the_host() {
     let first = recorder.up_after(0).await;
     drop(server);
     // What is left of it is the process of this session.
-    let killed = link.ssh_exec("kill -9 $PPID; sleep 100", None).await;
+    let killed = link.ssh_exec("kill -9 $PPID; sleep 100").await;
     assert!(matches!(killed, Err(ExecError::Link(Error::Lost(_)))), "{killed:?}");
     assert!(matches!(recorder.ended(first).await, State::Down { .. }));
     eventually("refused", || matches!(link.state(), State::Down { reason: Reason::Refused, .. })).await;
-    assert!(matches!(link.ssh_exec("echo", None).await, Err(ExecError::Link(_))));
+    assert!(matches!(link.ssh_exec("echo").await, Err(ExecError::Link(_))));
 
     let _server = Sshd::with_keys(&host, &[&folder.path("key")], port, BARE).await;
     let second = recorder.up_after(first).await;
-    assert_eq!(link.ssh_exec("echo back", None).await, Ok(output(Some(0), "back\n", "")));
+    assert_eq!(link.ssh_exec("echo back").await, Ok(output(Some(0), "back\n", "")));
     // A shell that ends is the end of the connection, and a new one comes.
     link.transmit("exit 7\n", None);
     let State::Down { reason, detail, .. } = recorder.ended(second).await else { unreachable!() };
@@ -260,14 +264,14 @@ async fn one_command_as_the_stream_or_none_at_all() {
     let hold = Duration::from_millis(50);
     let link = recorder.open(&connections, target(&server, none).make_break(hold));
     // A command connects, and is waited for however short the hold.
-    let ran = link.ssh_exec("sleep 0.3; echo done", None).await;
+    let ran = link.ssh_exec("sleep 0.3; echo done").await;
     assert_eq!(ran, Ok(output(Some(0), "done\n", "")), "{}", server.log());
     recorder.until("idle", |r| (r.states.last() == Some(&State::Idle)).then_some(())).await;
     let sent = Receipts::transmit(&link, "nobody reads this").await;
     assert!(matches!(sent, Err(Error::Unable { .. })), "{sent:?}");
 
     let tcp = Recorder::new().open(&connections, Target::tcp("127.0.0.1", server.port));
-    let not = tcp.ssh_exec("echo", None).await;
+    let not = tcp.ssh_exec("echo").await;
     assert!(matches!(not, Err(ExecError::NotSsh { .. })), "{not:?}");
 }
 
@@ -285,7 +289,7 @@ async fn a_shell_that_ends_says_how_and_a_command_that_runs_is_told() {
     let sign = folder.path("sign");
     let running = tokio::spawn({
         let (link, command) = (link.clone(), format!("touch {}; sleep 1000", sign.display()));
-        async move { link.ssh_exec(&command, None).await }
+        async move { link.ssh_exec(command.as_str()).await }
     });
     eventually("it runs", || sign.exists()).await;
     Receipts::transmit(&link, "exit 4\n").await.expect("sent");
@@ -294,39 +298,9 @@ async fn a_shell_that_ends_says_how_and_a_command_that_runs_is_told() {
     assert!(detail.contains("status 4"), "{detail}");
     let told = running.await.expect("task");
     assert!(matches!(told, Err(ExecError::Link(_))), "{told:?}");
-    let down = link.ssh_exec("true", None).await;
+    let down = link.ssh_exec("true").await;
     assert!(
         matches!(&down, Err(ExecError::Link(error)) if error.reason() == Some(Reason::Closed)),
         "{down:?}"
     );
-}
-
-#[tokio::test]
-async fn old_algorithms_are_an_explicit_setting() {
-    if !sshd::installed() {
-        return;
-    }
-    let folder = Folder::new();
-    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
-    let old =
-        format!("{BARE}\nKexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc\nMACs hmac-sha1");
-    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), &old).await;
-    let (reason, detail) = refused(&folder, target(&server, with_key(&key))).await;
-    assert_eq!(reason, Reason::Protocol);
-    assert!(detail.contains("connection.ssh.legacy") && detail.contains("group14-sha1"), "{detail}");
-    let (recorder, connections) = (Recorder::new(), folder.connections(quick()));
-    let link = recorder.open(&connections, target(&server, Settings { legacy: true, ..with_key(&key) }));
-    recorder.up_after(0).await;
-    assert_eq!(link.ssh_exec("echo old", None).await, Ok(output(Some(0), "old\n", "")));
-}
-
-#[tokio::test]
-async fn a_host_that_says_nothing_is_given_up() {
-    let folder = Folder::new();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let port = listener.local_addr().expect("address").port();
-    let settings = Settings { login_ms: 200, ..ada() };
-    let (reason, detail) = refused(&folder, Target::ssh("127.0.0.1", port, settings)).await;
-    assert_eq!(reason, Reason::Timeout);
-    assert!(detail.contains("connection.ssh.login_ms"), "{detail}");
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use drivers_sdk_protocol::message::{
-    self, CallModule, Disconnect, Failure, Headed, HttpRequest, Level, Log, SaveSetting, StartTls, Status,
-    StatusOf, Transmit, Welcome, code,
+    self, CallModule, Disconnect, Failure, Headed, HttpRequest, Level, Log, SaveSetting, SshExec, StartTls,
+    Status, StatusOf, Transmit, Welcome, code,
 };
 use drivers_sdk_protocol::{Decoder, Header, Kind, MAX_PAYLOAD, VERSIONS, frame};
 use serde_json::value::RawValue;
@@ -167,7 +167,11 @@ fn act(
             let command = channel.pending.tag(request.call);
             entry.wire.http(answer(), request, body, command);
         }
-        Kind::SshExec => entry.wire.ssh_exec(answer(), parse("SshExec", payload)?),
+        Kind::SshExec => {
+            let exec: SshExec = parse("SshExec", payload)?;
+            let command = channel.pending.tag(exec.call);
+            entry.wire.ssh_exec(answer(), exec, command);
+        }
         Kind::Acquire => entry.wire.acquire(answer()),
         Kind::Release => entry.wire.release(),
         Kind::Hide => {

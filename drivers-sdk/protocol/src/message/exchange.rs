@@ -68,6 +68,9 @@ pub struct SshExec {
     /// How long it may take, milliseconds; absent for the module's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// The correlation of the [`Call`](super::Call) it is run for; 0, or absent, for none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub call: u32,
 }
 
 /// How a command ended. What it wrote comes after it: standard output, then standard error.

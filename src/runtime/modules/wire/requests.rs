@@ -99,13 +99,15 @@ impl Wire {
     }
 
     /// Runs a command beside the shell.
-    pub(crate) fn ssh_exec(&self, answer: Answer, exec: SshExec) {
+    pub(crate) fn ssh_exec(&self, answer: Answer, exec: SshExec, command: u32) {
         let link = match self.meant(0) {
             Ok(link) => link,
             Err(failure) => return answer.failed(&failure),
         };
+        let SshExec { command: line, timeout_ms, .. } = exec;
+        let exec = ssh::Exec { line, limit: timeout_ms.map(Duration::from_millis), command };
         tokio::spawn(async move {
-            match link.ssh_exec(&exec.command, exec.timeout_ms.map(Duration::from_millis)).await {
+            match link.ssh_exec(exec).await {
                 Ok(output) => ended(&answer, &output),
                 Err(error) => answer.failed(&not_run(&error)),
             }
