@@ -11,6 +11,7 @@ use crate::context::Cx;
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::framing::Framing;
+use crate::interfaces::Interface;
 use crate::module::Core;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -28,7 +29,7 @@ pub trait Driver: Sized + 'static {
     #[doc(hidden)]
     fn create(settings: &Self::Settings) -> Result<Self>;
 
-    /// The schemas of the functions, in their order.
+    /// The schemas of its own functions, in their order.
     #[doc(hidden)]
     fn schemas(schemas: &mut Schemas) -> Vec<FunctionSchemas>;
 
@@ -114,8 +115,10 @@ pub struct Declaration {
     pub delay_ms: u64,
     /// Which handlers it has.
     pub handlers: Handlers,
-    /// Its functions, in the order of the source.
+    /// Its own functions, in the order of the source. Those of its interfaces are numbered after them.
     pub functions: &'static [Function],
+    /// The interfaces it implements.
+    pub interfaces: &'static [Interface],
 }
 
 /// Which handlers a driver has, so that nothing is run for those that it has not.
@@ -150,7 +153,13 @@ impl Declaration {
         delay_ms: 0,
         handlers: Handlers::NONE,
         functions: &[],
+        interfaces: &[],
     };
+
+    /// Every function, by its number.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &'static Function> {
+        self.functions.iter().chain(self.interfaces.iter().flat_map(|interface| interface.functions))
+    }
 }
 
 impl Handlers {

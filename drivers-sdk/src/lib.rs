@@ -171,6 +171,7 @@ mod error;
 mod frame;
 pub mod framing;
 pub mod http;
+pub mod interfaces;
 mod manifest;
 pub mod matcher;
 mod module;
@@ -185,7 +186,7 @@ pub mod system;
 
 pub use context::Cx;
 pub use driver::{Declaration, Driver};
-pub use drivers_sdk_macros::{Settings, Status, data, driver};
+pub use drivers_sdk_macros::{Settings, Status, data, driver, interface};
 #[doc(hidden)]
 pub use drivers_sdk_macros::{
     connected, create, disconnected, function, login, received, settings_changed, started, stopped,
@@ -215,7 +216,7 @@ pub mod prelude {
     };
     pub use crate::{
         Cx, Error, Frame, FromFrame, Level, Result, Schedule, Secret, Settings, Status, Value, data, driver,
-        json, millis, secs, sleep,
+        interface, json, millis, secs, sleep,
     };
     #[doc(hidden)]
     pub use drivers_sdk_macros::{
@@ -270,6 +271,7 @@ pub mod __private {
     };
     pub use crate::error::Error;
     pub use crate::frame::{Frame, FromFrame};
+    pub use crate::interfaces::{Implements, Interface, check};
     pub use crate::manifest::manifest;
     pub use crate::process::entry::{emulate, main};
     pub use crate::process::serve;

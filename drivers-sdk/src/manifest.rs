@@ -3,43 +3,20 @@
 use drivers_sdk_protocol::manifest::{Function, Manifest, Param};
 use schemars::generate::SchemaSettings;
 
-use crate::driver::{Driver, Schemas};
+use crate::driver::{self, Driver, FunctionSchemas, Schemas};
 use crate::process::sdk_version;
 use crate::settings::{Description, Settings};
 use crate::status::{Status, StatusDescription};
 
 /// What the driver declares.
 pub fn manifest<D: Driver>(emulator: bool) -> Manifest {
-    // Every schema stands for itself: there is no document around it for `$ref` to point into.
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
-    let mut schemas = Schemas {
-        input: settings.clone().for_deserialize().into_generator(),
-        output: settings.for_serialize().into_generator(),
-    };
+    let mut schemas = schemas();
 
     let declaration = D::DECLARATION;
-    let functions = declaration.functions.iter().zip(D::schemas(&mut schemas));
-    let functions = functions
-        .map(|(function, types)| Function {
-            name: function.name.into(),
-            description: function.description.into(),
-            security: function.security,
-            params: function
-                .params
-                .iter()
-                .zip(types.params)
-                .map(|(param, schema)| Param {
-                    name: param.name.into(),
-                    schema: schema.to_value(),
-                    optional: param.optional,
-                })
-                .collect(),
-            returns: types.returns.to_value(),
-        })
-        .collect();
+    let mut types = D::schemas(&mut schemas);
+    types.extend(declaration.interfaces.iter().flat_map(|interface| (interface.schemas)(&mut schemas)));
+    let functions =
+        declaration.functions().zip(types).map(|(function, types)| described(function, types)).collect();
     let mut description = Description::new(&mut schemas);
     D::Settings::describe(&mut description);
     let (settings, defaults) = description.finish();
@@ -62,8 +39,36 @@ pub fn manifest<D: Driver>(emulator: bool) -> Manifest {
         defaults,
         status,
         functions,
-        interfaces: Vec::new(),
+        interfaces: declaration.interfaces.iter().map(|interface| interface.name.into()).collect(),
         emulator,
         sdk: sdk_version(),
+    }
+}
+
+/// Every schema stands for itself: there is no document around it for `$ref` to point into.
+pub(crate) fn schemas() -> Schemas {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    Schemas {
+        input: settings.clone().for_deserialize().into_generator(),
+        output: settings.for_serialize().into_generator(),
+    }
+}
+
+/// A function with its schemas.
+pub(crate) fn described(function: &driver::Function, types: FunctionSchemas) -> Function {
+    let params = function.params.iter().zip(types.params).map(|(param, schema)| Param {
+        name: param.name.into(),
+        schema: schema.to_value(),
+        optional: param.optional,
+    });
+    Function {
+        name: function.name.into(),
+        description: function.description.into(),
+        security: function.security,
+        params: params.collect(),
+        returns: types.returns.to_value(),
     }
 }

@@ -11,6 +11,7 @@ mod attributes;
 mod data;
 mod docs;
 mod driver;
+mod interface;
 mod settings;
 mod status;
 
@@ -31,6 +32,7 @@ mod status;
 /// | `makebreak`, `makebreak(hold_ms = 2000)` | connect to send, then disconnect |
 /// | `framing = …` | how the byte stream is cut: see `drivers_sdk::framing` |
 /// | `settings = Type`, `status = Type` | types with `#[derive(Settings)]` and `#[derive(Status)]` |
+/// | `implements(Powerable, Muteable)` | the interfaces whose traits it implements: see `drivers_sdk::interfaces` |
 /// | `timeout_ms = 5000`, `retries = 0`, `delay_ms = 0` | of commands, unless a command says otherwise |
 ///
 /// In the block, these are exposed or run by the SDK; everything else is the driver's own:
@@ -71,6 +73,26 @@ pub fn derive_status(item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn data(options: TokenStream, item: TokenStream) -> TokenStream {
     data::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes an interface of a trait: what drivers of one kind have in common. The SDK's own are in `drivers_sdk::interfaces`.
+///
+/// ```text
+/// /// What makes coffee.
+/// #[interface(status = CoffeeStatus)]
+/// pub trait Coffee {
+///     /// Makes so many cups.
+///     async fn brew(&self, cx: &Cx<Self>, cups: u8) -> Result;
+/// }
+/// ```
+///
+/// Every method is a function with its doc comment; one with a body is there for every driver that does not write its own.
+/// `#[function(security = "support")]` restricts who may call it. `status` is a type with `#[derive(Status)]`: the keys that
+/// every driver with this interface publishes. Beside the trait there is a constant of the same name, for
+/// `cx.system().implementing(Coffee)`.
+#[proc_macro_attribute]
+pub fn interface(options: TokenStream, item: TokenStream) -> TokenStream {
+    interface::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// The attributes that `#[driver]` takes off: met elsewhere, they say where they belong.

@@ -140,8 +140,8 @@ impl<D: Driver> Instance<D> {
             Ok(call) => call,
             Err(error) => return fail(code::BAD_REQUEST, format!("the call cannot be read: {error}")),
         };
-        let functions = D::DECLARATION.functions;
-        let Some(function) = functions.iter().position(|function| function.name == call.function) else {
+        let mut functions = D::DECLARATION.functions();
+        let Some(function) = functions.position(|function| function.name == call.function) else {
             let message = format!("{} has no function `{}`", D::DECLARATION.name, call.function);
             return fail(code::UNKNOWN_FUNCTION, message);
         };

@@ -7,6 +7,7 @@ mod class1;
 mod emulator;
 
 use class1::{answer, digest, faults, greeting, lamp_hours};
+use drivers_sdk::interfaces::{InputSelection, Layer, Muteable, Powerable};
 use drivers_sdk::prelude::*;
 
 #[derive(Settings)]
@@ -55,7 +56,7 @@ struct Projector {
 /// Any projector or display that speaks PJLink class 1.
 #[driver(
     name = "PJLink projector", module = "Display", tcp = 4352, framing = lines("\r"),
-    settings = Options, status = State,
+    settings = Options, status = State, implements(Powerable, InputSelection, Muteable),
 )]
 impl Projector {
     /// Signs the first command, if the projector asks for it.
@@ -137,16 +138,20 @@ impl Projector {
         Ok(())
     }
 
-    /// Turns the projector on or off. Refused while it warms up or cools down.
-    #[function]
+    async fn ask(&self, cx: &Cx<Self>, command: &'static str, parameter: &str) -> Result<String> {
+        cx.send(format!("%1{command} {parameter}")).reply(answer(command)).await
+    }
+}
+
+impl Powerable for Projector {
     async fn power(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
         self.ask(cx, "POWR", if on { "1" } else { "0" }).await?;
         self.poll(cx).await?;
         Ok(on)
     }
+}
 
-    /// Selects an input, by its number: see `inputs`.
-    #[function]
+impl InputSelection for Projector {
     async fn input(&self, cx: &Cx<Self>, input: String) -> Result {
         if input.len() != 2 || !input.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Error::bad_request(format!("{input:?} is no input: it has two digits, such as 31")));
@@ -155,17 +160,19 @@ impl Projector {
         cx.status.set(|status| status.input = Some(input));
         Ok(())
     }
+}
 
-    /// Mutes picture and sound.
-    #[function]
-    async fn mute(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
-        self.ask(cx, "AVMT", if on { "31" } else { "30" }).await?;
-        cx.status.set(|status| status.mute = Some(on));
+impl Muteable for Projector {
+    async fn mute(&self, cx: &Cx<Self>, on: bool, layer: Option<Layer>, _: Option<u32>) -> Result<bool> {
+        let what = match layer.unwrap_or(Layer::AudioVideo) {
+            Layer::Video => 1,
+            Layer::Audio => 2,
+            Layer::AudioVideo => 3,
+        };
+        self.ask(cx, "AVMT", &format!("{what}{}", u8::from(on))).await?;
+        let muted = self.ask(cx, "AVMT", "?").await?;
+        cx.status.set(|status| status.mute = Some(muted == "31"));
         Ok(on)
-    }
-
-    async fn ask(&self, cx: &Cx<Self>, command: &'static str, parameter: &str) -> Result<String> {
-        cx.send(format!("%1{command} {parameter}")).reply(answer(command)).await
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drivers_sdk::interfaces::Powerable;
 use drivers_sdk::prelude::*;
 use drivers_sdk::system::Subscription;
 
@@ -47,7 +48,7 @@ struct Room {
 }
 
 /// Turns a room on and off through its system's modules.
-#[driver(name = "Room", module = "Room", logic, settings = Options, status = State)]
+#[driver(name = "Room", module = "Room", logic, settings = Options, status = State, implements(Powerable))]
 impl Room {
     #[started]
     fn start(&self, cx: &Cx<Self>) {
@@ -119,9 +120,21 @@ impl Room {
         cx.status.set(|status| status.power = power);
     }
 
-    /// Turns the room on or off. Modules that fail do not stop the others: they are named in `failed`. A display that
+    async fn music(&self, cx: &Cx<Self>, on: bool) -> Result {
+        let settings = cx.settings();
+        let player = cx.system().module(&settings.music, 1);
+        let folder = settings.music_folder.as_deref().filter(|folder| on && !folder.is_empty());
+        let Some(folder) = folder else { return player.call("stop", ()).await.map(drop) };
+        player.call("clear", ()).await?;
+        player.call("add", (folder,)).await?;
+        player.call("volume", (settings.music_volume,)).await?;
+        player.call("play", ()).await.map(drop)
+    }
+}
+
+impl Powerable for Room {
+    /// Modules that fail do not stop the others: they are named in `failed`. A display that
     /// refuses because it warms up or cools down is asked again when that is over.
-    #[function]
     async fn power(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
         self.wanted.set(on);
         cx.status.set(|status| status.busy = true);
@@ -149,17 +162,6 @@ impl Room {
         };
         cx.status.set(|status| (status.busy, status.failed) = (false, failed));
         message.map_or(Ok(on), |message| Err(Error::driver(message)))
-    }
-
-    async fn music(&self, cx: &Cx<Self>, on: bool) -> Result {
-        let settings = cx.settings();
-        let player = cx.system().module(&settings.music, 1);
-        let folder = settings.music_folder.as_deref().filter(|folder| on && !folder.is_empty());
-        let Some(folder) = folder else { return player.call("stop", ()).await.map(drop) };
-        player.call("clear", ()).await?;
-        player.call("add", (folder,)).await?;
-        player.call("volume", (settings.music_volume,)).await?;
-        player.call("play", ()).await.map(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Meta, Pat, ReturnType, Type};
+use syn::{Attribute, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Meta, Pat, ReturnType, Signature, Type};
 
 use crate::attributes::{Options, once};
 use crate::docs;
@@ -99,7 +99,7 @@ impl Methods {
         match mark {
             "function" => {
                 let security = security(&attribute)?;
-                let method = Method::read(function, mark)?;
+                let method = Method::read(&function.sig, mark)?;
                 if let Some(earlier) = self.functions.iter().find(|other| other.method.ident == method.ident)
                 {
                     let message = format!("there is a function `{}` already", earlier.method.ident);
@@ -116,7 +116,7 @@ impl Methods {
             }
             _ => {
                 bare(&attribute, mark)?;
-                let method = Method::read(function, mark)?;
+                let method = Method::read(&function.sig, mark)?;
                 let limit = usize::from(mark == "received");
                 if method.params.len() != limit {
                     let says = if limit == 1 {
@@ -135,8 +135,7 @@ impl Methods {
 }
 
 impl Method {
-    fn read(function: &ImplItemFn, mark: &str) -> syn::Result<Method> {
-        let signature = &function.sig;
+    pub(crate) fn read(signature: &Signature, mark: &str) -> syn::Result<Method> {
         let ident = signature.ident.clone();
         let this = || format!("a #[{mark}] method takes `&self`: `fn {ident}(&self, cx: &Cx<Self>, …)`");
         match signature.inputs.first() {
@@ -238,7 +237,7 @@ fn twice(already: bool, mark: &str, ident: &Ident) -> syn::Result<()> {
 }
 
 /// The security of `#[function(security = "…")]`.
-fn security(attribute: &Attribute) -> syn::Result<Ident> {
+pub(crate) fn security(attribute: &Attribute) -> syn::Result<Ident> {
     let mut security = None;
     if !matches!(attribute.meta, Meta::Path(_)) {
         for option in attribute.parse_args::<Options>()?.0 {

@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{ImplItem, Item, ItemImpl};
 
-mod expand;
-mod methods;
+pub(crate) mod generate;
+pub(crate) mod methods;
 mod options;
 
 use methods::Methods;
@@ -24,7 +24,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let result = syn::parse2(options.clone()).and_then(DriverOptions::read);
     let mistakes = match (result, methods) {
         (Ok(options), Ok(methods)) => {
-            let generated = expand::expand(&block, &options, &methods);
+            let generated = generate::expand(&block, &options, &methods);
             return quote! { #block #generated };
         }
         (Err(mut first), Err(second)) => {
@@ -33,8 +33,9 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         }
         (Err(error), _) | (_, Err(error)) => error,
     };
-    let (settings, status) = DriverOptions::types(options);
-    let (mistakes, stub) = (mistakes.into_compile_error(), expand::stub(&block, settings, status));
+    let (settings, status, interfaces) = DriverOptions::types(options);
+    let stub = generate::stub(&block, settings, status, &interfaces);
+    let mistakes = mistakes.into_compile_error();
     quote! { #mistakes #block #stub }
 }
 

@@ -2,12 +2,12 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Expr, LitStr, Type};
+use syn::{Expr, Ident, LitStr, Type};
 
 use crate::attributes::{Option_, Options, Value, once};
 
 const KNOWN: &str = "`name`, `module`, `tcp`, `udp`, `ssh`, `uri`, `logic`, `makebreak`, `framing`, `settings`, `status`, \
-                     `timeout_ms`, `retries` and `delay_ms`";
+                     `implements`, `timeout_ms`, `retries` and `delay_ms`";
 
 pub(crate) struct DriverOptions {
     pub(crate) name: LitStr,
@@ -18,6 +18,8 @@ pub(crate) struct DriverOptions {
     pub(crate) framing: Option<Expr>,
     pub(crate) settings: Option<Type>,
     pub(crate) status: Option<Type>,
+    /// Interfaces, by the names of their traits.
+    pub(crate) implements: Vec<Ident>,
     pub(crate) timeout_ms: u64,
     pub(crate) retries: u32,
     pub(crate) delay_ms: u64,
@@ -38,7 +40,7 @@ impl DriverOptions {
     pub(crate) fn read(options: Options) -> syn::Result<DriverOptions> {
         let (mut name, mut module, mut reach, mut makebreak) = (None, None, None, None);
         let (mut framing, mut settings, mut status) = (None, None, None);
-        let (mut timeout_ms, mut retries, mut delay_ms) = (None, None, None);
+        let (mut timeout_ms, mut retries, mut delay_ms, mut implements) = (None, None, None, None);
         for option in options.0 {
             let ident = option.name.clone();
             match ident.to_string().as_str() {
@@ -58,6 +60,7 @@ impl DriverOptions {
                 "framing" => once(&mut framing, &ident, option.expr("lines(\"\\r\\n\")")?)?,
                 "settings" => once(&mut settings, &ident, option.path("ProjectorSettings")?)?,
                 "status" => once(&mut status, &ident, option.path("ProjectorStatus")?)?,
+                "implements" => once(&mut implements, &ident, interfaces(option)?)?,
                 "timeout_ms" => once(&mut timeout_ms, &ident, option.number("in milliseconds", "5000")?)?,
                 "retries" => once(&mut retries, &ident, option.number("a number of times", "2")?)?,
                 "delay_ms" => once(&mut delay_ms, &ident, option.number("in milliseconds", "100")?)?,
@@ -88,23 +91,26 @@ impl DriverOptions {
             framing,
             settings,
             status,
+            implements: implements.unwrap_or_default(),
             timeout_ms: timeout_ms.unwrap_or(5000),
             retries: retries.unwrap_or(0),
             delay_ms: delay_ms.unwrap_or(0),
         })
     }
 
-    /// The types of settings and status among options that may have mistakes.
-    pub(crate) fn types(options: TokenStream) -> (Option<Type>, Option<Type>) {
-        let (mut settings, mut status) = (None, None);
+    /// The types of settings and status, and the interfaces, among options that may have mistakes.
+    pub(crate) fn types(options: TokenStream) -> (Option<Type>, Option<Type>, Vec<Ident>) {
+        let (mut settings, mut status, mut implements) = (None, None, Vec::new());
         for option in syn::parse2::<Options>(options).map_or(Vec::new(), |options| options.0) {
             if option.name == "settings" {
                 settings = option.path("").ok();
             } else if option.name == "status" {
                 status = option.path("").ok();
+            } else if option.name == "implements" {
+                implements = interfaces(option).unwrap_or_default();
             }
         }
-        (settings, status)
+        (settings, status, implements)
     }
 
     /// `kind`, `port`, `udp` and `uri` of the declaration.
@@ -177,6 +183,24 @@ fn module_name(text: LitStr) -> syn::Result<LitStr> {
         ));
     }
     Ok(text)
+}
+
+/// `implements(Powerable, Muteable)`.
+fn interfaces(option: Option_) -> syn::Result<Vec<Ident>> {
+    let span = option.span();
+    let says = "name the interfaces' traits: `implements(Powerable, InputSelection)`";
+    let Value::Has(options) = option.value else { return Err(syn::Error::new(span, says)) };
+    let mut names: Vec<Ident> = Vec::new();
+    for option in options.0 {
+        if !matches!(option.value, Value::None) {
+            return Err(syn::Error::new(option.span(), says));
+        }
+        if names.contains(&option.name) {
+            return Err(syn::Error::new(option.span(), format!("`{}` is named twice", option.name)));
+        }
+        names.push(option.name);
+    }
+    Ok(names)
 }
 
 /// `makebreak` or `makebreak(hold_ms = 2000)`.

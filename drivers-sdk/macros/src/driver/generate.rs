@@ -20,8 +20,21 @@ pub(crate) fn expand(block: &ItemImpl, options: &DriverOptions, methods: &Method
     let schemas = methods.functions.iter().map(|function| schemas(&function.method));
     let calls = methods.functions.iter().enumerate().map(|(index, function)| call(index, &function.method));
     let handlers = methods.handlers.iter().map(|(mark, method)| handler(mark, method));
+    let of_interfaces = of_interfaces(options, methods);
+    let implements = implements(this, &options.implements);
+    let checks = options.implements.iter().map(|interface| {
+        quote_spanned! { interface.span() =>
+            const _: () = ::drivers_sdk::__private::check(
+                &#interface,
+                <#status as ::drivers_sdk::__private::Status>::KEYS,
+                <#this as ::drivers_sdk::__private::Driver>::DECLARATION,
+            );
+        }
+    });
 
     quote! {
+        #implements
+        #(#checks)*
         #[automatically_derived]
         #[allow(clippy::all)]
         impl ::drivers_sdk::__private::Driver for #this {
@@ -53,12 +66,42 @@ pub(crate) fn expand(block: &ItemImpl, options: &DriverOptions, methods: &Method
                 let _ = (cx, &args);
                 match function {
                     #(#calls)*
-                    _ => reply.done(&()),
+                    _ => { #of_interfaces }
                 }
             }
 
             #(#handlers)*
         }
+    }
+}
+
+/// The driver has named these interfaces; implementing them is up to it.
+pub(crate) fn implements(this: &Type, interfaces: &[Ident]) -> TokenStream {
+    let named = interfaces.iter().map(|interface| {
+        quote_spanned! { interface.span() =>
+            #[automatically_derived]
+            impl ::drivers_sdk::__private::Implements<{ #interface.id }> for #this {}
+        }
+    });
+    quote! { #(#named)* }
+}
+
+/// Runs a function of an interface: those are numbered after the driver's own.
+fn of_interfaces(options: &DriverOptions, methods: &Methods) -> TokenStream {
+    let own = methods.functions.len();
+    let calls = options.implements.iter().map(|interface| {
+        quote_spanned! { interface.span() =>
+            if function < #interface.functions.len() {
+                return <Self as #interface>::__call(self, cx, function, args, reply).await;
+            }
+            let function = function - #interface.functions.len();
+        }
+    });
+    quote! {
+        let function = function - #own;
+        #(#calls)*
+        let _ = function;
+        reply.done(&())
     }
 }
 
@@ -80,22 +123,8 @@ fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> 
     };
     let (timeout_ms, retries, delay_ms) = (options.timeout_ms, options.retries, options.delay_ms);
     let handlers = methods.handlers.iter().map(|(mark, _)| format_ident!("{mark}"));
-    let functions = methods.functions.iter().map(|function| {
-        let Function { method, description, security } = function;
-        let name = name_of(method);
-        let params = method.params.iter().map(|(ident, ty)| {
-            let (name, optional) = (ident.to_string(), is_named(ty, "Option"));
-            quote! { ::drivers_sdk::__private::Param { name: #name, optional: #optional } }
-        });
-        quote! {
-            ::drivers_sdk::__private::Function {
-                name: #name,
-                description: #description,
-                security: ::drivers_sdk::__private::Security::#security,
-                params: &[#(#params),*],
-            }
-        }
-    });
+    let functions = methods.functions.iter().map(function);
+    let interfaces = &options.implements;
     quote! {
         ::drivers_sdk::__private::Declaration {
             name: #name,
@@ -113,6 +142,25 @@ fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> 
                 ..::drivers_sdk::__private::Handlers::NONE
             },
             functions: &[#(#functions),*],
+            interfaces: &[#(#interfaces),*],
+        }
+    }
+}
+
+/// What is said of a function.
+pub(crate) fn function(function: &Function) -> TokenStream {
+    let Function { method, description, security } = function;
+    let name = name_of(method);
+    let params = method.params.iter().map(|(ident, ty)| {
+        let (name, optional) = (ident.to_string(), is_named(ty, "Option"));
+        quote! { ::drivers_sdk::__private::Param { name: #name, optional: #optional } }
+    });
+    quote! {
+        ::drivers_sdk::__private::Function {
+            name: #name,
+            description: #description,
+            security: ::drivers_sdk::__private::Security::#security,
+            params: &[#(#params),*],
         }
     }
 }
@@ -140,7 +188,7 @@ fn name_of(method: &Method) -> String {
     method.ident.unraw().to_string()
 }
 
-fn schemas(method: &Method) -> TokenStream {
+pub(crate) fn schemas(method: &Method) -> TokenStream {
     let params = method.params.iter().map(|(_, ty)| {
         let ty = owned(ty);
         quote_spanned! { ty.span() => schemas.input::<#ty>() }
@@ -171,7 +219,7 @@ fn owned(ty: &Type) -> Type {
 }
 
 /// An arm of `call`: the arguments are read, and their text dropped, before the function runs.
-fn call(index: usize, method: &Method) -> TokenStream {
+pub(crate) fn call(index: usize, method: &Method) -> TokenStream {
     let name = name_of(method);
     let names = method.params.iter().map(|(ident, _)| ident.to_string());
     let places: Vec<Ident> = (0..method.params.len()).map(|at| format_ident!("arg{at}")).collect();
@@ -243,11 +291,18 @@ fn handler(mark: &str, method: &Method) -> TokenStream {
 }
 
 /// What stands for a driver with a mistake in it, so that the mistake is the only error: types, and no code.
-pub(crate) fn stub(block: &ItemImpl, settings: Option<Type>, status: Option<Type>) -> TokenStream {
+pub(crate) fn stub(
+    block: &ItemImpl,
+    settings: Option<Type>,
+    status: Option<Type>,
+    interfaces: &[Ident],
+) -> TokenStream {
     let this = &block.self_ty;
+    let implements = implements(this, interfaces);
     let unit: Type = syn::parse_quote!(());
     let (settings, status) = (settings.unwrap_or_else(|| unit.clone()), status.unwrap_or(unit));
     quote! {
+        #implements
         #[automatically_derived]
         impl ::drivers_sdk::__private::Driver for #this {
             type Settings = #settings;

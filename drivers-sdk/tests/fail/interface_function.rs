@@ -1,0 +1,28 @@
+#![allow(unused)]
+use drivers_sdk::interfaces::Powerable;
+use drivers_sdk::prelude::*;
+
+#[derive(Default, Status)]
+struct State {
+    power: Option<bool>,
+}
+
+#[derive(Default)]
+struct Projector;
+
+#[driver(name = "Projector", module = "Display", tcp = 4352, status = State, implements(Powerable))]
+impl Projector {}
+
+impl Powerable for Projector {
+    async fn power(&self, cx: &Cx<Self>, on: String) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+/// Without a word about its function.
+#[interface]
+pub trait Silent {
+    async fn silent(&self);
+}
+
+fn main() {}

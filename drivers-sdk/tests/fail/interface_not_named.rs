@@ -1,0 +1,17 @@
+#![allow(unused)]
+use drivers_sdk::interfaces::Powerable;
+use drivers_sdk::prelude::*;
+
+#[derive(Default)]
+struct Projector;
+
+#[driver(name = "Projector", module = "Display", tcp = 4352)]
+impl Projector {}
+
+impl Powerable for Projector {
+    async fn power(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
+        Ok(on)
+    }
+}
+
+fn main() {}

@@ -1,0 +1,16 @@
+#![allow(unused)]
+use drivers_sdk::interfaces::Powerable;
+use drivers_sdk::prelude::*;
+
+#[derive(Default, Status)]
+struct State {
+    power: Option<bool>,
+}
+
+#[derive(Default)]
+struct Projector;
+
+#[driver(name = "Projector", module = "Display", tcp = 4352, status = State, implements(Powerable))]
+impl Projector {}
+
+fn main() {}
