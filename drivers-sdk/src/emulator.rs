@@ -46,8 +46,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
+use bytes::BytesMut;
+use drivers_sdk_protocol::emulated;
+use drivers_sdk_protocol::message::Form;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -82,6 +85,8 @@ pub struct DeviceStream {
     read: ReadHalf<BoxedWire>,
     writer: DeviceWriter,
     frames: VecDeque<Frame>,
+    /// Of a device with messages: the beginning of the next one.
+    messages: Option<BytesMut>,
 }
 
 impl std::fmt::Debug for DeviceStream {
@@ -93,13 +98,24 @@ impl std::fmt::Debug for DeviceStream {
 impl DeviceStream {
     /// A device's end of any stream, for tests.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> DeviceStream {
-        let (read, write) = split(Box::new(stream) as BoxedWire);
-        let framer = Rc::new(RefCell::new(Framer::new(none())));
-        let writer = DeviceWriter { write: Rc::new(Mutex::new(write)), framer };
-        DeviceStream { read, writer, frames: VecDeque::new() }
+        DeviceStream::over(Box::new(stream), None)
     }
 
-    /// Says how frames are told apart from here on, in both directions. None, unless this is called.
+    /// The same of a device with messages, which have boundaries (UDP, WebSocket): the stream carries them as
+    /// [`emulated`](drivers_sdk_protocol::emulated) says.
+    pub fn messages(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> DeviceStream {
+        DeviceStream::over(Box::new(stream), Some(BytesMut::new()))
+    }
+
+    fn over(wire: BoxedWire, messages: Option<BytesMut>) -> DeviceStream {
+        let (read, write) = split(wire);
+        let framer = Rc::new(RefCell::new(Framer::new(none())));
+        let writer = DeviceWriter { write: Rc::new(Mutex::new(write)), framer, messages: messages.is_some() };
+        DeviceStream { read, writer, frames: VecDeque::new(), messages }
+    }
+
+    /// Says how frames are told apart from here on, in both directions. None, unless this is called: then each message is
+    /// one, of a device that has messages.
     pub fn framing(&mut self, framing: Framing) {
         self.writer.framer.replace(Framer::new(framing));
     }
@@ -115,6 +131,21 @@ impl DeviceStream {
                 None => read.await?,
             };
             let mut framer = self.writer.framer.borrow_mut();
+            if let Some(messages) = &mut self.messages {
+                match buffer.get(..read) {
+                    None | Some([]) => return Ok(None),
+                    Some(bytes) => messages.extend_from_slice(bytes),
+                }
+                let garbled = |error: emulated::Error| Error::device(error.to_string());
+                while let Some((form, message)) = emulated::decode(messages).map_err(garbled)? {
+                    let take = |frame: &[u8]| self.frames.push_back(Frame::of_form(frame, form));
+                    if let Err(fault) = framer.push_message(&message, take) {
+                        framer.reset();
+                        eprintln!("emulator: {fault}");
+                    }
+                }
+                continue;
+            }
             let mut take = |frame: &[u8]| self.frames.push_back(Frame::from(frame));
             match buffer.get(..read) {
                 None | Some([]) if gap.is_some() => framer.end(take),
@@ -134,6 +165,11 @@ impl DeviceStream {
         self.writer.send(message).await
     }
 
+    /// Sends a message of text, if it goes to a WebSocket; else as [`send`](Self::send).
+    pub async fn send_text(&self, text: impl Into<String>) -> Result {
+        self.writer.send_text(text).await
+    }
+
     /// Another way to write to this connection, for what the device says by itself or what another session causes.
     pub fn writer(&self) -> DeviceWriter {
         self.writer.clone()
@@ -145,6 +181,7 @@ impl DeviceStream {
 pub struct DeviceWriter {
     write: Rc<Mutex<WriteHalf<BoxedWire>>>,
     framer: Rc<RefCell<Framer>>,
+    messages: bool,
 }
 
 impl std::fmt::Debug for DeviceWriter {
@@ -156,8 +193,22 @@ impl std::fmt::Debug for DeviceWriter {
 impl DeviceWriter {
     /// Sends a frame.
     pub async fn send(&self, message: impl Into<Vec<u8>>) -> Result {
-        let message = message.into();
-        let bytes = self.framer.borrow_mut().encode(&message)?.into_owned();
+        self.write(&message.into(), Form::Bytes).await
+    }
+
+    /// Sends a message of text, if it goes to a WebSocket; else as [`send`](Self::send).
+    pub async fn send_text(&self, text: impl Into<String>) -> Result {
+        self.write(text.into().as_bytes(), Form::Text).await
+    }
+
+    async fn write(&self, message: &[u8], form: Form) -> Result {
+        let mut bytes = self.framer.borrow_mut().encode(message)?.into_owned();
+        if self.messages {
+            let mut whole = BytesMut::new();
+            let too_long = |error: emulated::Error| Error::device(error.to_string());
+            emulated::encode(&mut whole, form, &bytes).map_err(too_long)?;
+            bytes = whole.into();
+        }
         Ok(self.write.lock().await.write_all(&bytes).await?)
     }
 }
@@ -171,12 +222,25 @@ pub fn create<D: Device>(settings: &str) -> Result<D> {
 /// Serves a device on every connection that the listener accepts. Runs on a
 /// [`LocalRuntime`](tokio::runtime::LocalRuntime) or in a [`LocalSet`](tokio::task::LocalSet).
 pub async fn serve<D: Device>(device: D, listener: UnixListener) -> io::Result<()> {
+    accept(device, listener, DeviceStream::new).await
+}
+
+/// As [`serve`], a device with messages.
+pub async fn serve_messages<D: Device>(device: D, listener: UnixListener) -> io::Result<()> {
+    accept(device, listener, DeviceStream::messages).await
+}
+
+async fn accept<D: Device>(
+    device: D,
+    listener: UnixListener,
+    open: fn(UnixStream) -> DeviceStream,
+) -> io::Result<()> {
     let device = Rc::new(device);
     loop {
         let (stream, _) = listener.accept().await?;
         let device = device.clone();
         tokio::task::spawn_local(async move {
-            if let Err(error) = device.session(DeviceStream::new(stream)).await {
+            if let Err(error) = device.session(open(stream)).await {
                 eprintln!("emulator: a session ended: {error}");
             }
         });

@@ -41,6 +41,7 @@ pub fn manifest<D: Driver>(emulator: bool) -> Manifest {
         functions,
         interfaces: declaration.interfaces.iter().map(|interface| interface.name.into()).collect(),
         emulator,
+        emulator_messages: emulator,
         sdk: sdk_version(),
     }
 }

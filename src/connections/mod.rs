@@ -44,6 +44,7 @@ mod inner;
 mod journal;
 mod line;
 mod link;
+mod messages;
 mod options;
 mod outbox;
 mod payload;

@@ -28,6 +28,12 @@ pub enum Address {
     Ssh(ssh::Target),
     /// A stream socket in the file system: how emulators are reached.
     Unix(PathBuf),
+    /// The same for devices that have messages.
+    UnixMessages {
+        path: PathBuf,
+        /// Those are datagrams.
+        datagrams: bool,
+    },
     WebSocket(websocket::Service),
     /// A service: no bytes, but exchanges.
     Http(http::Client),
@@ -133,7 +139,7 @@ impl Address {
             Self::Ssh(ssh::Target { endpoint, .. }) => Some(endpoint),
             Self::WebSocket(service) => Some(service.endpoint()),
             Self::Bus(address) => address.endpoint(),
-            Self::Unix(_) | Self::Http(_) | Self::Serial { .. } => None,
+            Self::Unix(_) | Self::UnixMessages { .. } | Self::Http(_) | Self::Serial { .. } => None,
         }
     }
 
@@ -160,7 +166,7 @@ impl Address {
         match self {
             Self::Tcp(_) | Self::Tls { .. } | Self::Ssh(_) | Self::Unix(_) | Self::Http(_) => false,
             Self::Serial { .. } | Self::Rfc2217 { .. } => false,
-            Self::Udp(_) | Self::WebSocket(_) => true,
+            Self::Udp(_) | Self::WebSocket(_) | Self::UnixMessages { .. } => true,
             Self::Bus(address) => address.messages(),
         }
     }
@@ -176,6 +182,7 @@ impl Address {
             | Self::Udp(_)
             | Self::Ssh(_)
             | Self::Unix(_)
+            | Self::UnixMessages { .. }
             | Self::Serial { .. }
             | Self::Rfc2217 { .. } => None,
         }
@@ -192,7 +199,7 @@ impl Address {
 
     /// These are datagrams.
     pub fn datagrams(&self) -> bool {
-        matches!(self, Self::Udp(_))
+        matches!(self, Self::Udp(_) | Self::UnixMessages { datagrams: true, .. })
     }
 
     /// Why this can never be sent there, for people.
@@ -215,7 +222,7 @@ impl fmt::Display for Address {
             | Self::Udp(udp::Target { endpoint, .. })
             | Self::Rfc2217 { endpoint, .. } => endpoint.fmt(f),
             Self::Ssh(ssh::Target { endpoint, .. }) => endpoint.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(path) | Self::UnixMessages { path, .. } => write!(f, "unix:{}", path.display()),
             Self::WebSocket(service) => service.fmt(f),
             Self::Http(client) => client.fmt(f),
             Self::Serial { path, .. } => write!(f, "serial://{}", path.display()),

@@ -26,22 +26,32 @@ const PATH_BYTES: usize = 100;
 /// A running emulator; ends when dropped.
 pub(super) struct Emulator {
     program: u64,
+    messages: bool,
     path: PathBuf,
     task: JoinHandle<()>,
 }
 
+/// What the process is told.
+struct Told {
+    settings: String,
+    messages: bool,
+}
+
 impl Emulator {
+    /// `messages`: its device has messages, and it knows of those.
     pub(super) fn start(
         shared: &Arc<Shared>,
         entry: &Arc<Entry>,
         program: &Arc<Program>,
         settings: String,
+        messages: bool,
     ) -> Emulator {
         let path = socket(&shared.options.run_dir, &entry.id);
         // Before the link looks for it; what goes wrong is said, and tried again, by the task.
         let listener = bind(&path).ok().filter(|_| program.manifest.emulator);
-        let work = run(shared.clone(), entry.clone(), program.clone(), path.clone(), listener, settings);
-        Emulator { program: program.id, path, task: tokio::spawn(work) }
+        let told = Told { settings, messages };
+        let work = run(shared.clone(), entry.clone(), program.clone(), path.clone(), listener, told);
+        Emulator { program: program.id, messages, path, task: tokio::spawn(work) }
     }
 
     /// Where the device it plays is found.
@@ -49,9 +59,9 @@ impl Emulator {
         &self.path
     }
 
-    /// The program it belongs to.
-    pub(super) fn program(&self) -> u64 {
-        self.program
+    /// The program it belongs to, and whether its connections carry messages.
+    pub(super) fn kind(&self) -> (u64, bool) {
+        (self.program, self.messages)
     }
 }
 
@@ -77,7 +87,7 @@ async fn run(
     program: Arc<Program>,
     path: PathBuf,
     mut listener: Option<UnixListener>,
-    settings: String,
+    Told { settings, messages }: Told,
 ) {
     let say = |text: &str| entry.say(&shared, Level::Warn, &format!("emulator: {text}"));
     if !program.manifest.emulator {
@@ -88,6 +98,7 @@ async fn run(
     let longest = Duration::from_millis(options.restart_max_ms);
     let reset = Duration::from_millis(options.restart_reset_ms);
     let mut backoff = Backoff::default();
+    let args: &[&str] = if messages { &["--emulator", "--messages"] } else { &["--emulator"] };
     loop {
         let began = Instant::now();
         if listener.is_none() {
@@ -97,7 +108,7 @@ async fn run(
         if let Some(channel) = channel {
             let launch = Launch {
                 program: program.executable.clone(),
-                args: vec!["--emulator".into()],
+                args: args.iter().map(Into::into).collect(),
                 channel: OwnedFd::from(channel),
                 input: settings.clone().into_bytes(),
             };

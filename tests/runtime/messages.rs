@@ -125,6 +125,32 @@ async fn a_websockets_messages_are_text_or_bytes_on_the_whole_way_also_while_no_
     world.status("mod-1", "heard", &json!(heard).to_string()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_emulator_of_a_device_with_messages_gets_and_gives_whole_ones() {
+    let world = World::new().await;
+    world.save(Module { udp: true, emulated: true, ..line("mod-1", 1) }).await;
+    let driver_id = "driver-socket".into();
+    world.save(Module { driver_id, role: Role::Websocket, emulated: true, ..line("mod-2", 0) }).await;
+    // Datagrams have no form; messages of a WebSocket have.
+    for (id, form) in [("mod-1", "bytes"), ("mod-2", "text")] {
+        world.connected(id).await;
+        world.exec(id, "say", r#"["burst"]"#).await.unwrap();
+        let mut heard = vec![json!(["bytes", "a"]), json!(["bytes", ""]), json!(["bytes", "bc"])];
+        world.status(id, "heard", &json!(heard).to_string()).await;
+        for text in ["x", "", "yz"] {
+            world.exec(id, "say", &json!([text]).to_string()).await.unwrap();
+            heard.push(json!([form, format!("={text}")]));
+        }
+        world.exec(id, "tell", &json!([vec![b'w'; 100_000]]).to_string()).await.unwrap();
+        heard.push(json!(["bytes", format!("={}", "w".repeat(100_000))]));
+        world.status(id, "heard", &json!(heard).to_string()).await;
+    }
+    // As a stream it is another emulator.
+    world.update::<Module>("mod-1", |module| module.udp = false).await;
+    world.connected("mod-1").await;
+    assert_eq!(world.exec("mod-1", "ask", r#"["hi"]"#).await, Ok(json!("")));
+}
+
 /// Ends the process of a module, which is without one for a while then.
 async fn kill(world: &World, id: &str) {
     let pid = world.running(id).await.process.unwrap();

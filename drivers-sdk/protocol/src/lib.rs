@@ -7,16 +7,19 @@
 //! - [`frame`]: the header, the kinds, and the [`frame::Decoder`].
 //! - [`feature`]: the names of what not every peer knows.
 //! - [`message`]: the JSON payloads, and the [`binary`](message::binary) ones.
+//! - [`emulated`]: messages of an emulated device.
 //! - [`manifest`]: what a driver declares about itself, printed by `DRIVER --manifest`.
 //!
 //! A driver that carries an emulator of its device serves it with `DRIVER --emulator`: file descriptor [`CHANNEL_FD`]
-//! is then a listening Unix stream socket, each connection it accepts is one connection to the device, and standard
-//! input holds the merged settings of the emulated module (a JSON object, then end-of-file; empty means none).
+//! is then a listening Unix stream socket, each connection it accepts is one connection to the device (with `--messages`,
+//! one that carries [`emulated`] messages), and standard input holds the merged settings of the emulated module (a JSON
+//! object, then end-of-file; empty means none).
 //!
 //! `docs/driver-protocol.md` describes the same for authors of an SDK in another language. This crate does no
 //! I/O. It is versioned apart from the daemon and the SDK: what a released version says stays valid.
 #![forbid(unsafe_code)]
 
+pub mod emulated;
 pub mod feature;
 pub mod frame;
 pub mod manifest;

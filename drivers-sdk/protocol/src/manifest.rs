@@ -51,6 +51,9 @@ pub struct Manifest {
     /// The program carries an emulator of the device: `DRIVER --emulator`.
     #[serde(default)]
     pub emulator: bool,
+    /// The emulator takes `--messages`, with which its connections carry messages ([`emulated`](crate::emulated)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emulator_messages: bool,
     /// Name and version of the SDK it was built with.
     #[serde(default)]
     pub sdk: String,

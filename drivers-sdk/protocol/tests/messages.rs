@@ -151,6 +151,7 @@ fn a_manifest_survives() {
             ..manifest::Function::default()
         }],
         emulator: true,
+        emulator_messages: true,
         ..Manifest::default()
     };
     assert_eq!(from_str::<Manifest>(&to_string(&manifest).unwrap()).unwrap(), manifest);

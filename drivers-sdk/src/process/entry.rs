@@ -13,7 +13,7 @@ use crate::emulator::{self, Device};
 use crate::manifest::manifest;
 
 /// What `main!` calls: `--manifest`, `--emulator`, or run for the daemon.
-pub fn main<D: Driver>(emulator: Option<fn(OwnedFd) -> io::Result<()>>) -> ExitCode {
+pub fn main<D: Driver>(emulator: Option<fn(OwnedFd, bool) -> io::Result<()>>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let name = D::DECLARATION.name;
@@ -25,9 +25,9 @@ pub fn main<D: Driver>(emulator: Option<fn(OwnedFd) -> io::Result<()>>) -> ExitC
             }
             Err(error) => failure(&format!("the manifest of {name} cannot be written as JSON: {error}")),
         },
-        ["--emulator"] => match emulator {
+        ["--emulator"] | ["--emulator", "--messages"] => match emulator {
             None => failure(&format!("{name} carries no emulator: main!(…, emulator = …) would give it one")),
-            Some(run) => finish(channel().and_then(run), name),
+            Some(run) => finish(channel().and_then(|fd| run(fd, words.len() > 1)), name),
         },
         [] => {
             let run = |fd: OwnedFd| {
@@ -45,7 +45,7 @@ pub fn main<D: Driver>(emulator: Option<fn(OwnedFd) -> io::Result<()>>) -> ExitC
 }
 
 /// Serves an emulated device on the listening socket that the daemon gave.
-pub fn emulate<E: Device>(fd: OwnedFd) -> io::Result<()> {
+pub fn emulate<E: Device>(fd: OwnedFd, messages: bool) -> io::Result<()> {
     let listener = UnixListener::from(fd);
     listener.set_nonblocking(true)?;
     let mut settings = String::new();
@@ -53,7 +53,13 @@ pub fn emulate<E: Device>(fd: OwnedFd) -> io::Result<()> {
         io::stdin().read_to_string(&mut settings)?;
     }
     let device = emulator::create::<E>(&settings).map_err(|error| io::Error::other(error.to_string()))?;
-    block_on(async { emulator::serve(device, tokio::net::UnixListener::from_std(listener)?).await })
+    block_on(async {
+        let listener = tokio::net::UnixListener::from_std(listener)?;
+        match messages {
+            true => emulator::serve_messages(device, listener).await,
+            false => emulator::serve(device, listener).await,
+        }
+    })
 }
 
 fn finish(result: io::Result<()>, name: &str) -> ExitCode {

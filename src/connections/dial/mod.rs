@@ -11,9 +11,9 @@ pub(super) mod websocket;
 
 pub(super) use failure::{closed, loss};
 
-use super::{Address, Failure, Hub, http, options::ms, wire::Wire};
+use super::{Address, Failure, Hub, http, messages::Messages, options::ms, wire::Wire};
 use failure::{late, refusal};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 use tokio::{
     net::UnixStream,
     sync::OwnedSemaphorePermit,
@@ -58,11 +58,19 @@ pub(super) async fn dial(hub: &Arc<Hub>, address: &Address) -> Result<Wire, Fail
             rfc2217::dial(hub, address, *line, tcp::stream(hub, endpoint, deadline), deadline).await
         }
         Address::Bus(address) => hub.buses.dial(hub, address, deadline).await,
-        Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
-            Ok(Ok(stream)) => Ok(Wire::unix(stream)),
-            Ok(Err(error)) => Err(refusal(&address.to_string(), &error)),
-            Err(_) => Err(late(&address.to_string(), &hub.options)),
-        },
+        Address::Unix(path) => unix(hub, address, path, deadline).await.map(Wire::unix),
+        Address::UnixMessages { path, datagrams } => {
+            let stream = unix(hub, address, path, deadline).await?;
+            Ok(Wire::transport(Messages::new(stream, *datagrams), None))
+        }
         Address::Http(client) => http::link::dial(hub, client).await,
+    }
+}
+
+async fn unix(hub: &Hub, address: &Address, path: &Path, deadline: Instant) -> Result<UnixStream, Failure> {
+    match timeout_at(deadline, UnixStream::connect(path)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(refusal(&address.to_string(), &error)),
+        Err(_) => Err(late(&address.to_string(), &hub.options)),
     }
 }

@@ -27,19 +27,28 @@ impl Reconciler {
                 slot.emulator = None;
                 target.clone()
             }
-            Way::Emulator { mode, service } => {
-                if slot.emulator.as_ref().is_none_or(|emulator| emulator.program() != wanted.program.id) {
+            Way::Emulator { mode, service, messages } => {
+                // One that knows no messages has a stream.
+                let messages = messages.filter(|_| wanted.program.manifest.emulator_messages);
+                let kind = (wanted.program.id, messages.is_some());
+                if slot.emulator.as_ref().is_none_or(|emulator| emulator.kind() != kind) {
                     let settings = wanted.settings.clone().unwrap_or_default();
                     // The one before has to be gone before the next takes its socket.
                     slot.emulator = None;
-                    slot.emulator =
-                        Some(Emulator::start(&self.shared, &slot.entry, &wanted.program, settings));
+                    slot.emulator = Some(Emulator::start(
+                        &self.shared,
+                        &slot.entry,
+                        &wanted.program,
+                        settings,
+                        messages.is_some(),
+                    ));
                 }
                 let path = slot.emulator.as_ref().map(|emulator| emulator.path().to_owned());
                 let path = path.unwrap_or_default();
-                let address = match service {
-                    Some(client) => Address::Http(client.emulated(path)),
-                    None => Address::Unix(path),
+                let address = match (service, messages) {
+                    (Some(client), _) => Address::Http(client.emulated(path)),
+                    (None, Some(datagrams)) => Address::UnixMessages { path, datagrams },
+                    (None, None) => Address::Unix(path),
                 };
                 Target { mode: *mode, ..Target::new(address) }
             }

@@ -23,6 +23,8 @@ pub(super) enum Way {
         mode: Mode,
         /// What to make requests of it with, if it is a service.
         service: Option<http::Client>,
+        /// If the device has messages: whether those are datagrams.
+        messages: Option<bool>,
     },
 }
 
@@ -53,7 +55,12 @@ pub(super) fn way(
     if module.emulated {
         let service = manifest.kind == Kind::Service;
         let service = if service { Some(service_http(module, driver, settings)?) } else { None };
-        return Ok(Way::Emulator { mode, service });
+        let messages = match manifest.kind {
+            Kind::Websocket => Some(false),
+            Kind::Device if module.udp && SerialUri::parse(&module.uri).is_none() => Some(true),
+            _ => None,
+        };
+        return Ok(Way::Emulator { mode, service, messages });
     }
     let tls = Some(tls(settings)?).filter(|tls| **tls != Tls::default());
     let http = if manifest.kind == Kind::Device { device_http(module, settings)? } else { None };

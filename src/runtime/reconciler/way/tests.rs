@@ -11,9 +11,14 @@ fn shown(way: &Way) -> String {
     };
     match way {
         Way::None => "nothing".into(),
-        Way::Emulator { mode: held, service } => {
+        Way::Emulator { mode: held, service, messages } => {
             let service = service.as_ref().map(|client| format!(" as {client}")).unwrap_or_default();
-            format!("emulator{service}{}", mode(*held))
+            let messages = match messages {
+                None => "",
+                Some(true) => " with datagrams",
+                Some(false) => " with messages",
+            };
+            format!("emulator{messages}{service}{}", mode(*held))
         }
         Way::Link(Target { address, mode: held, http, tls }) => {
             let http = http.as_ref().map(|client| format!(", web {client}")).unwrap_or_default();
@@ -34,7 +39,7 @@ fn place(address: &Address) -> String {
         Address::Serial { line, .. } => format!("serial({line})"),
         Address::Rfc2217 { line, .. } => format!("rfc2217({line})"),
         Address::Bus(inner) => return format!("bus of {}", place(inner)),
-        Address::Unix(_) => "unix".into(),
+        Address::Unix(_) | Address::UnixMessages { .. } => "unix".into(),
     };
     let source = address.endpoint().and_then(|endpoint| endpoint.source);
     let source = source.map(|source| format!(" from {source}")).unwrap_or_default();
@@ -262,9 +267,10 @@ fn make_break_is_held_as_the_settings_say_else_the_driver() {
 fn an_emulated_module_needs_no_address() {
     all_are(vec![
         (Device, json!({"emulated": true}), json!({"bus": true}), "emulator"),
-        (Device, json!({"emulated": true, "udp": true}), json!({}), "emulator"),
+        (Device, json!({"emulated": true, "udp": true}), json!({}), "emulator with datagrams"),
+        (Device, json!({"emulated": true, "udp": true, "uri": "serial:///dev/x"}), json!({}), "emulator"),
         (Ssh, json!({"emulated": true}), json!({}), "emulator"),
-        (Websocket, json!({"emulated": true}), json!({}), "emulator"),
+        (Websocket, json!({"emulated": true}), json!({}), "emulator with messages"),
         (Service, json!({"emulated": true}), json!({}), "emulator as http://emulator/"),
         (Service, json!({"emulated": true, "uri": "https://a/b"}), json!({}), "emulator as https://a/b"),
         (Logic, json!({"emulated": true}), json!({}), "nothing"),
