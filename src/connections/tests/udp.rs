@@ -9,6 +9,7 @@ use super::{
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::{net::UdpSocket, time::timeout};
 
+mod faults;
 mod recorded;
 
 /// A device: a socket at an address that is nobody else's.
