@@ -11,6 +11,7 @@ use serde_json::value::to_raw_value;
 
 use crate::driver::Driver;
 use crate::error::{Error, Result};
+use crate::framing::Framing;
 use crate::http::Http;
 use crate::matcher::{Matcher, NoReply};
 use crate::module::Core;
@@ -90,6 +91,13 @@ impl<D: Driver> Cx<D> {
     /// Fails the commands that wait for their turn (code `replaced`).
     pub fn clear_queue(&self) {
         self.core.queue.clear(&Error::replaced("the queue was cleared"));
+    }
+
+    /// Cuts what comes from now on, and makes frames of what is sent, in another way than `#[driver(framing = …)]` says, for
+    /// a device whose framing is a setting. `#[login]` is the place for it, before the device is asked anything. It stays so on
+    /// later connections; what a device says there by itself, before the login has begun, is cut as it was on the last one.
+    pub fn framing(&self, framing: Framing) {
+        self.core.reframe(framing);
     }
 
     /// Drops the connection, and makes another: the device makes no sense. The reason is shown to people.

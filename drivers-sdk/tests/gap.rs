@@ -115,6 +115,42 @@ fn a_module_that_stops_still_hears_the_silence() {
     });
 }
 
+#[derive(Default)]
+struct Gateway;
+
+#[driver(name = "Gateway", module = "Gateway", tcp = 502, framing = lines(";"))]
+impl Gateway {
+    #[login]
+    async fn choose(&self, cx: &Cx<Self>) -> Result {
+        cx.framing(length_field().offset(1));
+        cx.send("hello").reply(exact("?\x01!")).await
+    }
+
+    #[connected]
+    async fn connected(&self, cx: &Cx<Self>) -> Result {
+        cx.framing(idle_gap(millis(20)));
+        cx.send("?").reply(exact("half")).await?;
+        cx.send("gap").await
+    }
+}
+
+#[test]
+fn a_driver_may_say_later_how_frames_are_cut() {
+    run(async {
+        let mut daemon = Daemon::of::<Gateway>().await;
+        daemon.start(1, json!({}), Some(1)).await;
+        for connection in 2..4 {
+            assert_eq!(daemon.transmitted(1).await.1, "hello");
+            daemon.received(1, "?\x01!").await;
+            assert_eq!(daemon.transmitted(1).await.1, "?");
+            daemon.received(1, "half").await;
+            assert_eq!(daemon.transmitted(1).await.1, "gap");
+            daemon.link_down(1, "closed", "").await;
+            daemon.link_up(1, connection).await;
+        }
+    });
+}
+
 #[test]
 fn a_device_of_the_package_hears_the_silence_too() {
     run(async {

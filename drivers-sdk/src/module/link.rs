@@ -166,6 +166,11 @@ impl Core {
         self.link.framer.borrow_mut().end(|frame| self.take(frame, Form::Bytes));
     }
 
+    /// What comes from now on is cut in another way, and what was half received is dropped.
+    pub(crate) fn reframe(&self, framing: Framing) {
+        self.link.framer.replace(Framer::new(framing));
+    }
+
     fn cut(&self, bytes: &[u8], form: Form) {
         let take = |frame: &[u8]| self.take(frame, form);
         let messages = self.link.messages.get();
