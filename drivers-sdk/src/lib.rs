@@ -183,6 +183,8 @@ mod settings;
 mod ssh;
 mod status;
 pub mod system;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use context::Cx;
 pub use driver::{Declaration, Driver};

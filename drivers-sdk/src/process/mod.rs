@@ -14,9 +14,8 @@ use drivers_sdk_protocol::frame::HEADER;
 use drivers_sdk_protocol::message::{self, Failure, Form, Hello, LinkDown, LinkUp, Welcome, code};
 use drivers_sdk_protocol::{Decoder, Header, Kind, VERSIONS};
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
 use crate::channel::{Channel, HIGH_WATER};
@@ -35,8 +34,16 @@ const SHUTDOWN_CHECK: Duration = Duration::from_millis(5);
 /// Serves a channel until the daemon ends it. Runs on a [`LocalRuntime`](tokio::runtime::LocalRuntime) or in a
 /// [`LocalSet`](tokio::task::LocalSet).
 pub async fn serve<D: Driver>(stream: UnixStream) -> io::Result<()> {
-    panics::install_hook();
     let (read, write) = stream.into_split();
+    serve_on::<D>(read, write).await
+}
+
+/// As [`serve`], on any stream.
+pub(crate) async fn serve_on<D: Driver>(
+    read: impl AsyncRead + Unpin,
+    write: impl AsyncWrite + Unpin + 'static,
+) -> io::Result<()> {
+    panics::install_hook();
     let channel = Rc::new(Channel::default());
     let mut writer = tokio::task::spawn_local(write_all(write, channel.clone()));
     let mut process =
@@ -54,7 +61,7 @@ pub async fn serve<D: Driver>(stream: UnixStream) -> io::Result<()> {
     result
 }
 
-async fn write_all(mut stream: OwnedWriteHalf, channel: Rc<Channel>) -> io::Result<()> {
+async fn write_all(mut stream: impl AsyncWrite + Unpin, channel: Rc<Channel>) -> io::Result<()> {
     loop {
         let buffer = channel.take().await;
         if let Err(error) = stream.write_all(&buffer).await {
@@ -74,7 +81,7 @@ struct Process<D: Driver> {
 }
 
 impl<D: Driver> Process<D> {
-    async fn run(&mut self, mut stream: OwnedReadHalf) -> io::Result<()> {
+    async fn run(&mut self, mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
         let decoder = Decoder::default();
         let mut buffer = BytesMut::with_capacity(READ);
         while !self.ending {
