@@ -257,6 +257,13 @@ impl Transport for Membership {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Option<Arrival>>> {
         let mut core = self.bus.core.lock();
+        if core.outgoing.as_ref().is_some_and(|out| out.by == self.id && out.taken.is_some()) {
+            // What is there may answer what was sent; that its payload is on its way this member has still to hear.
+            if let Some(seat) = core.members.get_mut(&self.id) {
+                seat.receiving = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
+        }
         let over = core.over.clone();
         let Some(seat) = core.members.get_mut(&self.id) else { return Poll::Ready(Ok(None)) };
         if let Some(bytes) = &mut seat.inbox {
@@ -288,6 +295,9 @@ impl Transport for Membership {
         if let Some(taken) = core.outgoing.as_ref().filter(|out| out.by == self.id).and_then(|out| out.taken)
         {
             core.outgoing = None;
+            if let Some(seat) = core.members.get_mut(&self.id) {
+                seat.receiving.take().into_iter().for_each(Waker::wake);
+            }
             if taken == payload.bytes.len() {
                 let now = Instant::now();
                 core.turns.sent(now);
@@ -336,6 +346,8 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let mut core = self.bus.core.lock();
         core.members.remove(&self.id);
+        // What is not taken yet is the carrier's to finish.
+        core.outgoing.take_if(|out| out.by == self.id && out.taken.is_some());
         let now = Instant::now();
         core.turns.leave(self.id, now);
         core.advance(now);

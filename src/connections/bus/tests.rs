@@ -1,15 +1,98 @@
 //! Whose turn it is, whatever happens in whatever order.
 
-use super::turns::{Audience, Turns, Wish};
+use super::{
+    Bus, Core, Membership, Place,
+    turns::{Audience, Turns, Wish},
+};
+use crate::connections::{Payload, wire::Transport as _};
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use proptest::prelude::*;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::{io::ReadBuf, time::Instant};
 
 const LIMIT: Duration = Duration::from_millis(1000);
 const SETTLE: Duration = Duration::from_millis(100);
 
 fn after(start: Instant, milliseconds: u64) -> Instant {
     start + Duration::from_millis(milliseconds)
+}
+
+/// A bus whose carrier is the test.
+fn bus() -> Arc<Bus> {
+    let core = Core {
+        members: BTreeMap::new(),
+        joined: 0,
+        turns: Turns::new(LIMIT, SETTLE),
+        outgoing: None,
+        over: None,
+    };
+    Arc::new(Bus {
+        core: Mutex::new(core),
+        carrier: AtomicWaker::new(),
+        peer: None,
+        _place: Arc::new(Place::default()),
+    })
+}
+
+impl Bus {
+    fn member(self: &Arc<Self>) -> Membership {
+        let mut core = self.core.lock();
+        core.joined += 1;
+        let id = core.joined;
+        core.members.insert(id, super::Seat::default());
+        Membership { bus: self.clone(), id }
+    }
+
+    /// The connection has taken all of what is to be sent.
+    fn carry(&self) {
+        let mut core = self.core.lock();
+        let outgoing = core.outgoing.as_mut().unwrap();
+        outgoing.taken = Some(outgoing.payload.bytes.len());
+    }
+}
+
+fn payload() -> Payload {
+    Payload { bytes: Bytes::from_static(b"POWER?"), ..Payload::default() }
+}
+
+fn receive(member: &mut Membership) -> Option<Vec<u8>> {
+    let mut buffer = [0; 64];
+    let mut buffer = ReadBuf::new(&mut buffer);
+    let polled = member.poll_receive(&mut Context::from_waker(Waker::noop()), &mut buffer);
+    assert!(!matches!(polled, Poll::Ready(Err(_))));
+    polled.is_ready().then(|| buffer.filled().to_vec())
+}
+
+#[test]
+fn an_answer_is_received_after_it_is_known_that_its_question_was_sent() {
+    let bus = bus();
+    let (mut member, mut cx) = (bus.member(), Context::from_waker(Waker::noop()));
+    assert!(member.poll_send(&mut cx, &payload()).is_pending());
+    bus.carry();
+    bus.core.lock().members.get_mut(&member.id).unwrap().inbox = Some(Bytes::from_static(b"ON"));
+    assert_eq!(receive(&mut member), None);
+    assert!(matches!(member.poll_send(&mut cx, &payload()), Poll::Ready(Ok(6))));
+    assert_eq!(receive(&mut member).as_deref(), Some(&b"ON"[..]));
+}
+
+#[test]
+fn a_member_that_leaves_before_it_knows_that_its_payload_was_sent_holds_up_nobody() {
+    let bus = bus();
+    let (mut one, mut other, mut cx) = (bus.member(), bus.member(), Context::from_waker(Waker::noop()));
+    assert!(one.poll_send(&mut cx, &payload()).is_pending());
+    bus.carry();
+    let id = other.id;
+    drop(one);
+    bus.core.lock().advance(Instant::now() + SETTLE);
+    assert!(other.poll_send(&mut cx, &payload()).is_pending());
+    assert_eq!(bus.core.lock().outgoing.as_ref().map(|out| out.by), Some(id));
 }
 
 #[test]
