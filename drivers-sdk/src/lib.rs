@@ -277,6 +277,7 @@ pub mod __private {
     pub use crate::manifest::manifest;
     pub use crate::process::entry::{emulate, main};
     pub use crate::process::serve;
+    pub use crate::schedule::set_wall_clock;
     pub use crate::settings::{Description, Fields, Settings};
     pub use crate::status::{Status, StatusDescription, write};
 }

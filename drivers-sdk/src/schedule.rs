@@ -1,7 +1,15 @@
 //! What a module does by itself, later or again and again.
+//!
+//! A schedule is a task. It ends with its module; with its connection, if it was made in `#[connected]` or
+//! [`while_connected`](Schedule::while_connected) says so; with [`Cx::clear_schedules`], unless [`keep`](Schedule::keep)
+//! says otherwise. A settings update by itself ends none.
+
+mod clock;
+#[cfg(feature = "cron")]
+mod cron;
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use drivers_sdk_protocol::message::Level;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -11,14 +19,23 @@ use crate::driver::{Driver, Outcome};
 use crate::error::Error;
 use crate::module::Core;
 use crate::module::instance::Instance;
+use crate::module::tasks::Scope;
 
 /// Shortest period of a schedule: one of no time at all would never let anything else run.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Longest period, delay or time-out: a hundred years, because longer ones overflow clocks.
 pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A schedule, to cancel it. Dropping this does not: a schedule ends with its module, or with the connection in whose
-/// `#[connected]` it was made.
+pub use clock::set as set_wall_clock;
+
+/// The clock is looked at this often, as it may be set while a schedule waits.
+const LOOK: Duration = Duration::from_secs(60);
+/// A mark of a cron schedule that is missed by more than this is skipped: the machine slept, or its clock was wrong.
+#[cfg(feature = "cron")]
+const LATE: Duration = Duration::from_secs(3600);
+
+/// A schedule, to cancel it or to say how long it lives. Dropping this changes nothing: a schedule ends with its module, or
+/// with the connection in whose `#[connected]` it was made.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     core: Rc<Core>,
@@ -29,6 +46,21 @@ impl Schedule {
     /// Ends it; a run that is under way is dropped.
     pub fn cancel(&self) {
         self.core.tasks.abort(self.task);
+    }
+
+    /// [`Cx::clear_schedules`] leaves it alone.
+    pub fn keep(self) -> Schedule {
+        self.core.tasks.change(self.task, |task| task.cleared = false);
+        self
+    }
+
+    /// It ends with the connection, as if it had been made in `#[connected]`; at once if there is none.
+    pub fn while_connected(self) -> Schedule {
+        match self.core.link.is_up() {
+            true => self.core.tasks.change(self.task, |task| task.scope = Scope::Connection),
+            false => self.cancel(),
+        }
+        self
     }
 }
 
@@ -75,18 +107,92 @@ impl<D: Driver> Cx<D> {
         })
     }
 
+    /// Runs `work` once, at this time of the system's clock: `cx.at(booking.ends, Self::power_off)`. At once if that is
+    /// over; and when it comes also if the clock is set meanwhile, a minute late at most.
+    ///
+    /// `when` is a [`SystemTime`], or what becomes one: the times of jiff and of chrono do.
+    pub fn at<F, R>(&self, when: impl Into<SystemTime>, work: F) -> Schedule
+    where
+        F: AsyncFnOnce(&D, &Cx<D>) -> R + 'static,
+        R: Outcome,
+    {
+        let when = when.into();
+        self.schedule(async move |instance: Rc<Instance<D>>| {
+            while let Some(rest) = until(when) {
+                sleep(rest.min(LOOK)).await;
+            }
+            let result = work(&instance.driver, &instance.cx).await.outcome();
+            report(&instance, result.err(), &mut None);
+        })
+    }
+
+    /// Runs `work` by the clock of a place: `cx.cron("0 7 * * MON-FRI", "Europe/London", Self::wake)?`. Needs
+    /// `features = ["cron"]` for `drivers-sdk` in `Cargo.toml`.
+    ///
+    /// The five fields are minute, hour, day of the month, month and day of the week, each `*` or a list of numbers, names and
+    /// ranges with steps: `*/15 8-18 1,15 * *`. If both days are given, either will do. `@hourly`, `@daily`, `@weekly`,
+    /// `@monthly` and `@yearly` are known. The zone is a name of the IANA database, or `UTC`. What is wrong with either is a
+    /// `bad_request` that says so, for they are often settings.
+    ///
+    /// Where the hour is given, a time that the clock skips in spring runs an hour later, and one that comes twice in autumn
+    /// runs once; with `*` for the hour, time goes on evenly. Runs never overlap: a mark that comes during a run is skipped, and
+    /// so is one that the machine slept through by more than an hour.
+    #[cfg(feature = "cron")]
+    pub fn cron<F, R>(&self, expression: &str, zone: &str, work: F) -> crate::Result<Schedule>
+    where
+        F: AsyncFn(&D, &Cx<D>) -> R + 'static,
+        R: Outcome,
+    {
+        let mut done = clock::now();
+        let cron = cron::Cron::new(expression, zone, done)?;
+        Ok(self.schedule(async move |instance: Rc<Instance<D>>| {
+            let mut last = None;
+            loop {
+                let now = clock::now();
+                if done.duration_since(now).is_ok_and(|ahead| ahead > LATE) {
+                    // The clock was set back.
+                    done = now;
+                }
+                let Some(next) = cron.next(done) else { return };
+                if let Some(rest) = until(next) {
+                    sleep(rest.min(LOOK)).await;
+                    continue;
+                }
+                done = now;
+                if now.duration_since(next).is_ok_and(|late| late <= LATE) {
+                    let result = work(&instance.driver, &instance.cx).await.outcome();
+                    report(&instance, result.err(), &mut last);
+                    done = done.max(clock::now());
+                }
+            }
+        }))
+    }
+
+    /// Ends the module's schedules, but for those that are to be [kept](Schedule::keep). In `#[settings_changed]`, before they
+    /// are made anew from the new settings.
+    pub fn clear_schedules(&self) {
+        self.core.tasks.clear();
+    }
+
     fn schedule(&self, run: impl AsyncFnOnce(Rc<Instance<D>>) + 'static) -> Schedule {
         let core = self.core.clone();
         // Gone only while the module is dropped.
         let task = match self.instance.upgrade() {
             Some(instance) if !core.is_over() => {
                 let this = instance.clone();
-                instance.spawn(core.tasks.scope(), async move { run(this).await })
+                let task = instance.spawn(core.tasks.scope(), async move { run(this).await });
+                core.tasks.change(task, |task| task.cleared = true);
+                task
             }
             _ => 0,
         };
         Schedule { core, task }
     }
+}
+
+/// How long it is until then, by the clock; `None` if that is over.
+fn until(when: SystemTime) -> Option<Duration> {
+    when.duration_since(clock::now()).ok().filter(|rest| !rest.is_zero())
 }
 
 /// Logs an error once, not at every run.

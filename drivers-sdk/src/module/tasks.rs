@@ -14,10 +14,18 @@ pub(crate) enum Scope {
     Connection,
 }
 
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) scope: Scope,
+    /// It is a schedule that ends when schedules are cleared.
+    pub(crate) cleared: bool,
+    handle: AbortHandle,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     calls: RefCell<HashMap<u32, AbortHandle>>,
-    others: RefCell<HashMap<u32, (Scope, AbortHandle)>>,
+    others: RefCell<HashMap<u32, Task>>,
     next: Cell<u32>,
     /// The scope of what the code that runs now makes.
     scope: Cell<Option<Scope>>,
@@ -48,7 +56,13 @@ impl Tasks {
     }
 
     pub(crate) fn add(&self, number: u32, scope: Scope, handle: AbortHandle) {
-        self.others.borrow_mut().insert(number, (scope, handle));
+        self.others.borrow_mut().insert(number, Task { scope, cleared: false, handle });
+    }
+
+    pub(crate) fn change(&self, number: u32, change: impl FnOnce(&mut Task)) {
+        if let Some(task) = self.others.borrow_mut().get_mut(&number) {
+            change(task);
+        }
     }
 
     pub(crate) fn is_running(&self, number: u32) -> bool {
@@ -61,25 +75,31 @@ impl Tasks {
 
     pub(crate) fn abort(&self, number: u32) {
         let task = self.others.borrow_mut().remove(&number);
-        if let Some((_, handle)) = task {
-            handle.abort();
+        if let Some(task) = task {
+            task.handle.abort();
         }
     }
 
     /// Ends what was made in `connected`.
     pub(crate) fn abort_connection(&self) {
-        self.others.borrow_mut().retain(|_, (scope, handle)| {
-            if *scope == Scope::Connection {
-                handle.abort();
-            }
-            *scope != Scope::Connection
-        });
+        self.abort_all_that(|task| task.scope == Scope::Connection);
+    }
+
+    /// Ends the schedules that are not to be kept.
+    pub(crate) fn clear(&self) {
+        self.abort_all_that(|task| task.cleared);
+    }
+
+    fn abort_all_that(&self, ends: impl Fn(&Task) -> bool) {
+        for (_, task) in self.others.borrow_mut().extract_if(|_, task| ends(task)) {
+            task.handle.abort();
+        }
     }
 
     /// Ends everything; the calls stay to be answered.
     pub(crate) fn abort_all(&self) {
-        for (_, handle) in self.others.take().into_values() {
-            handle.abort();
+        for task in self.others.take().into_values() {
+            task.handle.abort();
         }
         for handle in self.calls.borrow().values() {
             handle.abort();
