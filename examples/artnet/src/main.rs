@@ -6,6 +6,8 @@
 
 mod emulator;
 mod packet;
+#[cfg(test)]
+mod tests;
 mod universe;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,6 +6,8 @@
 mod emulator;
 mod points;
 mod protocol;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

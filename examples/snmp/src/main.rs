@@ -5,6 +5,8 @@
 
 mod emulator;
 mod message;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,8 @@
 //! its settings; a router must be told to let such packets through.
 
 mod emulator;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
