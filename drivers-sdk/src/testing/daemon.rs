@@ -19,6 +19,8 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::device::Far;
+use super::service::{Asked, Execed};
+use super::system::MockSystem;
 use crate::driver::{Declaration, Driver};
 use crate::error::{Error, Result};
 use crate::process::serve_on;
@@ -32,6 +34,9 @@ const TRANSCRIPT: usize = 1000;
 
 /// Takes what goes to the device model.
 pub(super) type ToDevice = mpsc::UnboundedSender<(Form, Vec<u8>)>;
+
+/// Pieces kept of what the device model said.
+const SAID: usize = 400;
 
 /// What a driver did on its link, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub(super) struct Call {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) wire: VecDeque<Wire>,
+    pub(super) http: VecDeque<Asked>,
+    pub(super) exec: VecDeque<Execed>,
     pub(super) status: BTreeMap<String, Value>,
     pub(super) log: Vec<(Level, String)>,
     pub(super) transcript: VecDeque<String>,
@@ -70,6 +77,22 @@ pub(super) struct State {
     pub(super) over: Option<String>,
     pub(super) welcome: bool,
     pub(super) link: Link,
+    /// What the device model has said, piece by piece; the first of it.
+    pub(super) said: Vec<Vec<u8>>,
+    pub(super) tamper: Tamper,
+}
+
+/// What goes wrong between the device model and the driver.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tamper {
+    /// Nothing of what the device says arrives.
+    pub(super) silent: bool,
+    /// Each byte arrives by itself.
+    pub(super) bytewise: bool,
+    /// So many bytes arrive; then the connection breaks.
+    pub(super) cut: Option<usize>,
+    /// A service answers this instead.
+    pub(super) garbage: Option<Vec<u8>>,
 }
 
 /// The link to the device.
@@ -94,11 +117,20 @@ pub(super) struct Daemon {
     pub(super) makebreak: bool,
     /// The model at the other end of the link; a script if there is none.
     pub(super) device: Option<Rc<dyn Far>>,
+    /// The system of a logic module.
+    pub(super) system: Option<MockSystem>,
+}
+
+/// What is around the driver.
+#[derive(Default)]
+pub(super) struct Around {
+    pub(super) device: Option<Rc<dyn Far>>,
+    pub(super) system: Option<MockSystem>,
 }
 
 impl Daemon {
     /// Runs the driver's process and greets it. In a `LocalSet`.
-    pub(super) async fn serving<D: Driver>(device: Option<Rc<dyn Far>>) -> Result<Rc<Daemon>, String> {
+    pub(super) async fn serving<D: Driver>(around: Around) -> Result<Rc<Daemon>, String> {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let (out, outgoing) = mpsc::unbounded_channel();
         let daemon = Rc::new(Daemon {
@@ -108,8 +140,12 @@ impl Daemon {
             next: Cell::new(0),
             declaration: D::DECLARATION,
             makebreak: D::DECLARATION.makebreak,
-            device,
+            device: around.device,
+            system: around.system,
         });
+        if let Some(system) = &daemon.system {
+            system.enter(&daemon);
+        }
         spawn_local(async move {
             let (read, write) = split(theirs);
             serve_on::<D>(read, write).await
@@ -282,6 +318,37 @@ impl Daemon {
         self.note(format!("< {}", super::report::text(bytes)));
         let kind = if form == Form::Text { Kind::ReceivedText } else { Kind::Received };
         self.tell(kind, bytes);
+    }
+
+    /// What the device model says, if nothing goes wrong.
+    pub(super) fn said(self: &Rc<Self>, form: Form, bytes: &[u8]) {
+        let mut state = self.state();
+        if state.said.len() < SAID {
+            state.said.push(bytes.to_vec());
+        }
+        let Tamper { silent, bytewise, cut, .. } = state.tamper.clone();
+        let whole = cut.is_none_or(|left| bytes.len() <= left);
+        if let Some(left) = &mut state.tamper.cut {
+            *left = left.saturating_sub(bytes.len());
+        }
+        let messages = state.link.messages;
+        drop(state);
+        let arrives = match cut {
+            Some(left) if !whole => bytes.get(..if messages { 0 } else { left }).unwrap_or_default(),
+            _ => bytes,
+        };
+        if !silent && bytewise && !messages {
+            arrives.chunks(1).for_each(|byte| self.received(form, byte));
+        } else if !silent && !(arrives.is_empty() && !whole) {
+            self.received(form, arrives);
+        }
+        if !whole {
+            self.state().tamper.cut = None;
+            self.connection_lost("the connection broke");
+            if !self.makebreak {
+                self.link_up_after(super::device::RECONNECT);
+            }
+        }
     }
 
     /// The link comes back after this time, as the daemon makes it again.

@@ -61,10 +61,10 @@ pub(super) fn connect(daemon: &Rc<Daemon>, device: Rc<dyn Far>) {
             let mut buffer = BytesMut::new();
             while let Ok(1..) = read.read_buf(&mut buffer).await {
                 if !messages {
-                    this.received(Form::Bytes, &buffer.split());
+                    this.said(Form::Bytes, &buffer.split());
                 }
                 while messages && let Ok(Some((form, message))) = emulated::decode(&mut buffer) {
-                    this.received(form, &message);
+                    this.said(form, &message);
                 }
             }
         };

@@ -8,6 +8,7 @@ use drivers_sdk_protocol::{Frame, Kind};
 use super::daemon::{Daemon, MODULE, Wire, answer, failure};
 use super::device::{RECONNECT, REFUSED};
 use super::report::text;
+use super::system::nowhere;
 
 impl Daemon {
     /// A frame of the driver.
@@ -44,6 +45,12 @@ impl Daemon {
             Kind::Disconnect | Kind::LoginFailed => self.dropped(kind, payload),
             Kind::Hide => self.state().hidden.push(String::from_utf8_lossy(payload).into_owned()),
             Kind::Acquire => self.done(correlation),
+            Kind::Http => self.asked_http(correlation, payload),
+            Kind::SshExec => self.asked_exec(correlation, payload),
+            Kind::CallModule | Kind::ReadStatus | Kind::Subscribe | Kind::Unsubscribe => match &self.system {
+                Some(system) => system.asked(self, kind, correlation, payload),
+                None => nowhere(self, kind, correlation),
+            },
             Kind::SaveSetting => self.save_setting(correlation, payload),
             _ if correlation != 0 => {
                 self.fail(correlation, code::NOT_FOUND, &format!("this harness has nothing for {kind:?}"));

@@ -49,11 +49,17 @@ mod daemon;
 mod device;
 mod frames;
 mod harness;
+mod link;
+mod module;
 mod report;
+mod service;
 mod step;
+mod system;
 
 pub use harness::Harness;
+pub use service::{ExecExpectation, HttpExpectation, HttpSeen, MockHttp};
 pub use step::Step;
+pub use system::{Called, Fake, MockSystem};
 
 pub use crate::{Error, Result, Secret, Value, json, millis, secs};
 /// So that `#[tokio::test]` is there without another dependency.
