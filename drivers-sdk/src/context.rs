@@ -7,9 +7,10 @@ use std::rc::{Rc, Weak};
 use drivers_sdk_protocol::Kind;
 use drivers_sdk_protocol::message::{Level, SaveSetting};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::to_raw_value;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Outcome};
 use crate::error::{Error, Result};
 use crate::framing::Framing;
 use crate::http::Http;
@@ -19,7 +20,8 @@ use crate::module::command::{Command, start_tls};
 use crate::module::instance::Instance;
 use crate::ssh::SshCommand;
 use crate::status::StatusHandle;
-use crate::system::System;
+use crate::system::pubsub::{monitor, publish};
+use crate::system::{OtherSystem, Subscription, System};
 
 /// A module's side of the world: its device, status, settings, log, schedules and system.
 pub struct Cx<D: Driver> {
@@ -60,6 +62,12 @@ impl<D: Driver> Cx<D> {
     /// The name it is found by in its system, such as `Display`.
     pub fn name(&self) -> &str {
         &self.core.name
+    }
+
+    /// Id of the user for whom the function that runs now was called, also by way of other modules; `None` outside of
+    /// functions, and where nobody called but the system itself.
+    pub fn caller(&self) -> Option<Rc<str>> {
+        self.core.tasks.user()
     }
 
     // === The device ===
@@ -161,6 +169,31 @@ impl<D: Driver> Cx<D> {
     /// The system of a logic module.
     pub fn system(&self) -> System<D> {
         System::new(self.core.clone(), self.instance.clone())
+    }
+
+    /// Another system, by its id (`sys-…`).
+    pub fn system_by_id(&self, id: impl AsRef<str>) -> OtherSystem<D> {
+        OtherSystem::new(self.core.clone(), self.instance.clone(), id.as_ref())
+    }
+
+    /// Says something to every module of this daemon that monitors the channel; this one too, if it does. Nobody need listen,
+    /// and nothing is kept for those who come later.
+    ///
+    /// A name has at most 256 bytes, a value 64 KiB of JSON.
+    pub fn publish(&self, channel: impl AsRef<str>, value: &(impl Serialize + ?Sized)) -> Result {
+        publish(&self.core, channel.as_ref(), value)
+    }
+
+    /// Runs `heard` with every value that is published to a channel from now on, in order, one after the other, until this
+    /// module ends. A value that cannot be read as a `T` is logged. While `heard` is busy up to 1000 wait; of more the oldest
+    /// are lost, which is logged.
+    pub fn monitor<T, F, R>(&self, channel: impl AsRef<str>, heard: F) -> Subscription
+    where
+        T: DeserializeOwned + 'static,
+        F: AsyncFn(&D, &Cx<D>, T) -> R + 'static,
+        R: Outcome,
+    {
+        monitor(&self.core, &self.instance, channel.as_ref(), heard)
     }
 
     // === The log ===

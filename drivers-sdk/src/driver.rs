@@ -119,6 +119,19 @@ pub struct Declaration {
     pub functions: &'static [Function],
     /// The interfaces it implements.
     pub interfaces: &'static [Interface],
+    /// What its system must have.
+    pub requires: &'static [Need],
+    /// What it makes use of where its system has it.
+    pub optional: &'static [Need],
+}
+
+/// A module that a logic driver works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// One of this name.
+    Module(&'static str),
+    /// One with this interface.
+    Interface(&'static str),
 }
 
 /// Which handlers a driver has, so that nothing is run for those that it has not.
@@ -154,6 +167,8 @@ impl Declaration {
         handlers: Handlers::NONE,
         functions: &[],
         interfaces: &[],
+        requires: &[],
+        optional: &[],
     };
 
     /// Every function, by its number.

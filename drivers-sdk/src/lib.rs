@@ -269,7 +269,8 @@ pub mod __private {
     pub use crate::args::Args;
     pub use crate::context::Cx;
     pub use crate::driver::{
-        Declaration, Driver, Fallible, Function, FunctionSchemas, Handlers, Param, Reply, Schemas, never,
+        Declaration, Driver, Fallible, Function, FunctionSchemas, Handlers, Need, Param, Reply, Schemas,
+        never,
     };
     pub use crate::error::Error;
     pub use crate::frame::{Frame, FromFrame};

@@ -1,6 +1,6 @@
 //! The manifest, made from the declaration and the types. Only `--manifest` comes here: schemas cost time and memory.
 
-use drivers_sdk_protocol::manifest::{Function, Manifest, Param};
+use drivers_sdk_protocol::manifest::{Function, Manifest, Need, Param};
 use schemars::generate::SchemaSettings;
 
 use crate::driver::{self, Driver, FunctionSchemas, Schemas};
@@ -40,6 +40,8 @@ pub fn manifest<D: Driver>(emulator: bool) -> Manifest {
         status,
         functions,
         interfaces: declaration.interfaces.iter().map(|interface| interface.name.into()).collect(),
+        requires: needs(declaration.requires),
+        optional: needs(declaration.optional),
         emulator,
         emulator_messages: emulator,
         sdk: sdk_version(),
@@ -56,6 +58,14 @@ pub(crate) fn schemas() -> Schemas {
         input: settings.clone().for_deserialize().into_generator(),
         output: settings.for_serialize().into_generator(),
     }
+}
+
+fn needs(needs: &[driver::Need]) -> Vec<Need> {
+    let need = |need: &driver::Need| match need {
+        driver::Need::Module(name) => Need::Module((*name).into()),
+        driver::Need::Interface(name) => Need::Interface((*name).into()),
+    };
+    needs.iter().map(need).collect()
 }
 
 /// A function with its schemas.

@@ -1,4 +1,6 @@
-//! The other modules of a logic module's system.
+//! The other modules of a logic module's system, and those of other systems.
+
+pub(crate) mod pubsub;
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -16,7 +18,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::args::bare;
 use crate::channel::{Notice, Pending};
 use crate::context::Cx;
-use crate::driver::{Driver, Outcome};
+use crate::driver::{Driver, Need, Outcome};
 use crate::error::{Error, Result};
 use crate::module::Core;
 use crate::module::instance::Instance;
@@ -62,12 +64,59 @@ impl<D: Driver> System<D> {
 
     /// The module of this name and index, which counts from 1. It need not exist: a call says so, a status is absent.
     pub fn module(&self, name: impl Into<String>, index: u32) -> Module<D> {
-        Module { core: self.core.clone(), instance: self.instance.clone(), name: name.into(), index }
+        let (core, instance) = (self.core.clone(), self.instance.clone());
+        Module { core, instance, system: None, name: name.into(), index }
     }
 
     /// Every module of this name, as the system is now.
     pub fn all(&self, name: &str) -> Modules<D> {
         Modules((1..=self.count(name)).map(|index| self.module(name, index)).collect())
+    }
+
+    /// Every other module that has an interface, in the order of the system as it is now:
+    /// `cx.system().implementing(Powerable)`, or by the interface's name.
+    ///
+    /// When modules come and go, `#[system_changed]` runs; a module found before is whichever has its name and index then.
+    pub fn implementing(&self, interface: impl AsRef<str>) -> Modules<D> {
+        let system = self.core.system.borrow();
+        let places = system.as_ref().and_then(|system| system.interfaces.get(interface.as_ref()));
+        let places = places.into_iter().flatten();
+        Modules(places.map(|(name, index)| self.module(name.clone(), *index)).collect())
+    }
+
+    /// What the driver `requires` and the system has not: names of modules and of interfaces. The API shows it too.
+    pub fn lacks(&self) -> Vec<&'static str> {
+        let lacked = self.core.declaration.requires.iter().filter_map(|need| match need {
+            Need::Module(name) => (self.count(name) == 0).then_some(*name),
+            Need::Interface(name) => self.implementing(name).is_empty().then_some(*name),
+        });
+        lacked.collect()
+    }
+}
+
+/// Another system, by its id: `cx.system_by_id("sys-…")`.
+pub struct OtherSystem<D: Driver> {
+    core: Rc<Core>,
+    instance: Weak<Instance<D>>,
+    id: Rc<str>,
+}
+
+impl<D: Driver> std::fmt::Debug for OtherSystem<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("OtherSystem").field(&self.id).finish()
+    }
+}
+
+impl<D: Driver> OtherSystem<D> {
+    pub(crate) fn new(core: Rc<Core>, instance: Weak<Instance<D>>, id: &str) -> OtherSystem<D> {
+        OtherSystem { core, instance, id: id.into() }
+    }
+
+    /// The module of this name and index, which counts from 1. Neither it nor the system need exist: a call says so, a status
+    /// is absent.
+    pub fn module(&self, name: impl Into<String>, index: u32) -> Module<D> {
+        let (core, instance) = (self.core.clone(), self.instance.clone());
+        Module { core, instance, system: Some(self.id.clone()), name: name.into(), index }
     }
 }
 
@@ -75,17 +124,32 @@ impl<D: Driver> System<D> {
 pub struct Module<D: Driver> {
     core: Rc<Core>,
     instance: Weak<Instance<D>>,
+    /// `None`: the module's own.
+    system: Option<Rc<str>>,
     name: String,
     index: u32,
 }
 
 impl<D: Driver> std::fmt::Debug for Module<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(system) = &self.system {
+            write!(f, "{system}/")?;
+        }
         write!(f, "{}_{}", self.name, self.index)
     }
 }
 
 impl<D: Driver> Module<D> {
+    /// The name it is found by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which of those with this name, from 1.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Calls a function when awaited: `display.call("power", (true,)).await?`.
     ///
     /// Arguments are a tuple or array by position, or a map or struct by name; `()` is none. The result is JSON unless
@@ -93,8 +157,7 @@ impl<D: Driver> Module<D> {
     pub fn call(&self, function: impl Into<String>, args: impl Serialize) -> Call {
         Call {
             core: self.core.clone(),
-            module: self.name.clone(),
-            index: self.index,
+            place: self.status_of(""),
             function: function.into(),
             args: to_raw_value(&args).map_err(Error::from),
             output: PhantomData,
@@ -144,7 +207,8 @@ impl<D: Driver> Module<D> {
     }
 
     fn status_of(&self, key: &str) -> StatusOf {
-        StatusOf { system: None, module: self.name.clone(), index: self.index, key: key.into() }
+        let system = self.system.as_deref().map(Into::into);
+        StatusOf { system, module: self.name.clone(), index: self.index, key: key.into() }
     }
 
     fn read<T: DeserializeOwned>(&self, key: &str, json: &[u8]) -> Result<Option<T>> {
@@ -161,6 +225,21 @@ impl<D: Driver> Modules<D> {
     /// Calls a function of all at the same time; the results in the same order.
     pub async fn call(&self, function: &str, args: impl Serialize) -> Vec<Result<Value>> {
         join_all(self.0.iter().map(|module| module.call(function, &args).into_future())).await
+    }
+
+    /// The first, if there is any.
+    pub fn first(&self) -> Option<&Module<D>> {
+        self.0.first()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The modules.
@@ -182,8 +261,8 @@ impl<D: Driver> IntoIterator for Modules<D> {
 #[must_use = "a call is made when it is awaited"]
 pub struct Call<T = Value> {
     core: Rc<Core>,
-    module: String,
-    index: u32,
+    /// Its key is empty.
+    place: StatusOf,
     function: String,
     args: Result<Box<RawValue>>,
     output: PhantomData<fn() -> T>,
@@ -191,15 +270,34 @@ pub struct Call<T = Value> {
 
 impl<T> std::fmt::Debug for Call<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}_{}.{}(…)", self.module, self.index, self.function)
+        write!(f, "{}_{}.{}(…)", self.place.module, self.place.index, self.function)
     }
 }
 
 impl<T> Call<T> {
     /// Reads the result as a `U`.
     pub fn returning<U: DeserializeOwned + 'static>(self) -> Call<U> {
-        let Call { core, module, index, function, args, output: _ } = self;
-        Call { core, module, index, function, args, output: PhantomData }
+        let Call { core, place, function, args, output: _ } = self;
+        Call { core, place, function, args, output: PhantomData }
+    }
+}
+
+impl Call {
+    /// Calls without waiting: an error goes to the log. The call ends with this module, and not with the function that makes
+    /// it.
+    pub fn detach(self) {
+        let core = self.core.clone();
+        let what = format!("{self:?}");
+        let number = core.tasks.number();
+        let task = tokio::task::spawn_local(async move {
+            let core = self.core.clone();
+            let result = self.await;
+            core.tasks.remove(number);
+            if let Err(error) = result {
+                core.log(Level::Warn, &format!("{what}: {error}"));
+            }
+        });
+        core.tasks.add(number, Scope::Module, task.abort_handle());
     }
 }
 
@@ -214,9 +312,9 @@ impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
                 args = to_raw_value(&[(); 0])?;
             }
             let call = CallModule {
-                system: None,
-                module: self.module.as_str().into(),
-                index: self.index,
+                system: self.place.system.as_deref().map(Into::into),
+                module: self.place.module.as_str().into(),
+                index: self.place.index,
                 function: self.function.as_str().into(),
                 args: &args,
                 call: self.core.tasks.call(),
@@ -224,18 +322,18 @@ impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
             let answer = self.core.request(Kind::CallModule, &call)?.await?;
             let json = if answer.is_empty() { b"null" } else { &*answer };
             serde_json::from_slice(json).map_err(|error| {
-                let (module, index, function) = (&self.module, self.index, &self.function);
+                let (module, index, function) = (&self.place.module, self.place.index, &self.function);
                 Error::driver(format!("the result of {module}_{index}.{function}: {}", bare(&error)))
             })
         })
     }
 }
 
-/// A subscription, to cancel it. Dropping this does not: a subscription ends with the module that made it.
+/// A subscription, to status or to a channel, to cancel it. Dropping this does not: a subscription ends with the module that made it.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    core: Rc<Core>,
-    number: u32,
+    pub(crate) core: Rc<Core>,
+    pub(crate) number: u32,
 }
 
 impl Subscription {

@@ -58,8 +58,7 @@ pub(crate) async fn exec(shared: &Shared, request: Exec) -> Result<Reply, Error>
 pub(crate) fn relay(
     shared: &Arc<Shared>,
     target: Target,
-    function: Cow<'_, str>,
-    args: &RawValue,
+    call: Call<'_>,
     until: Option<Instant>,
     answer: Answer,
 ) {
@@ -73,14 +72,14 @@ pub(crate) fn relay(
         Err(error) => return answer.error(&error),
     };
     if let Some(place) = entry.wire.running() {
-        let ready = check(&entry, &place, &function, args, Security::Administrator)
+        let ready = check(&entry, &place, &call.function, call.args, Security::Administrator)
             .and_then(|number| crowded(shared, &entry, &place).map(|()| number));
         let number = match ready {
             Ok(number) => number,
             Err(error) => return answer.error(&error),
         };
         entry.wire.wake();
-        let (shared, id, name) = (shared.clone(), entry.id.clone(), function.clone().into_owned());
+        let (shared, id, name) = (shared.clone(), entry.id.clone(), call.function.clone().into_owned());
         let then = move |outcome: Outcome| {
             shared.metrics.exec(begun.elapsed(), &outcome);
             match outcome {
@@ -89,15 +88,14 @@ pub(crate) fn relay(
                 other => answer.error(&failed(other, &id, &name, limit)),
             }
         };
-        let call = Call { function, args, user: None };
         let (recorded, waiter) = (recorded(&entry, number), Waiter::Then(Box::new(then)));
         place.channel.begin_call(place.handle, &call, recorded, begun + limit, waiter);
     } else if entry.life().coming {
         let request = Exec {
             target,
-            function: function.into_owned(),
-            args: args.to_owned(),
-            user: None,
+            function: call.function.into_owned(),
+            args: call.args.to_owned(),
+            user: call.user.map(Cow::into_owned),
             clearance: Security::Administrator,
             deadline: Some(limit),
         };

@@ -15,11 +15,12 @@
 //! - `directory`: desired state in memory. `drivers`: from documents to built programs. `reconciler`: brings one to the other.
 //! - `modules`: the record of a module, and the wire between its link and its process. `host`: driver processes.
 //!   `emulator`: emulated devices. `spawner` and [`trampoline`]: how processes are started.
-//! - [`exec`], `calls`: calling a function. `names`: places in systems. `status`, [`subscriptions`], [`debug`]: following
+//! - [`exec`], `calls`: calling a function. `channels`: what modules say to whoever listens. `names`: places in systems. `status`, [`subscriptions`], [`debug`]: following
 //!   values and logs. [`view`], [`metrics`]: what is shown. [`options`]: every limit.
 
 mod backoff;
 mod calls;
+mod channels;
 pub mod debug;
 mod directory;
 mod drivers;

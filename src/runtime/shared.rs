@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::channels::Channels;
 use super::exec::{self, Target};
 use super::host::inbound::Answer;
 use super::metrics::Metrics;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) names: Arc<Names>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) publisher: Publisher,
+    pub(crate) channels: Arc<Channels>,
     pub(crate) modules: DashMap<Arc<str>, Arc<Entry>>,
     pub(crate) lanes: DashMap<LaneKey, ProcessView>,
     pub(crate) metrics: Metrics,
@@ -52,6 +54,7 @@ impl Shared {
             registry: Registry::new(names.clone()),
             names,
             publisher,
+            channels: Arc::default(),
             modules: DashMap::new(),
             lanes: DashMap::new(),
             metrics: Metrics::default(),

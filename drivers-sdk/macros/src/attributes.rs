@@ -15,7 +15,12 @@ pub(crate) enum Value {
     None,
     Is(Box<Expr>),
     Has(Options),
+    /// What is in the parentheses of an option that has a list of names.
+    List(Vec<Expr>),
 }
+
+/// The options that have a list of names.
+const LISTS: [&str; 3] = ["implements", "requires", "optional"];
 
 /// Options between commas.
 pub(crate) struct Options(pub(crate) Vec<Option_>);
@@ -35,7 +40,12 @@ impl Parse for Option_ {
         } else if input.peek(token::Paren) {
             let inner;
             parenthesized!(inner in input);
-            Value::Has(inner.parse()?)
+            if LISTS.iter().any(|list| name == list) {
+                let list = Punctuated::<Expr, Token![,]>::parse_terminated(&inner)?;
+                Value::List(list.into_iter().collect())
+            } else {
+                Value::Has(inner.parse()?)
+            }
         } else {
             Value::None
         };

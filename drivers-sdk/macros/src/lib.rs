@@ -33,6 +33,7 @@ mod status;
 /// | `framing = …` | how the byte stream is cut: see `drivers_sdk::framing` |
 /// | `settings = Type`, `status = Type` | types with `#[derive(Settings)]` and `#[derive(Status)]` |
 /// | `implements(Powerable, Muteable)` | the interfaces whose traits it implements: see `drivers_sdk::interfaces` |
+/// | `requires("Display", Switchable)`, `optional(…)` | the other modules that a logic driver needs, or makes use of: by name, or by interface |
 /// | `timeout_ms = 5000`, `retries = 0`, `delay_ms = 0` | of commands, unless a command says otherwise |
 ///
 /// In the block, these are exposed or run by the SDK; everything else is the driver's own:

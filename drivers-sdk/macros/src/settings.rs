@@ -99,7 +99,7 @@ fn default(attributes: &[Attribute]) -> syn::Result<Option<TokenStream>> {
                     }
                     expr => quote! { #expr },
                 },
-                Value::Has(_) => {
+                Value::Has(_) | Value::List(_) => {
                     return Err(syn::Error::new(option.name.span(), "write `default = …`"));
                 }
             };

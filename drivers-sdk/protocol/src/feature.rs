@@ -17,6 +17,9 @@ pub const TURNS: &str = "turns";
 pub const AUTH: &str = "auth";
 /// What a driver makes of a secret is not recorded either: [`Hide`](crate::Kind::Hide).
 pub const HIDE: &str = "hide";
+/// Modules say things to each other by the name of a channel: [`Publish`](crate::Kind::Publish),
+/// [`Monitor`](crate::Kind::Monitor).
+pub const CHANNELS: &str = "channels";
 
 /// Every feature, for tests and documentation.
-pub const ALL: &[&str] = &[SEND, STARTTLS, HTTP, SSH, TURNS, AUTH, HIDE];
+pub const ALL: &[&str] = &[SEND, STARTTLS, HTTP, SSH, TURNS, AUTH, HIDE, CHANNELS];

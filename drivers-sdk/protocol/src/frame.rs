@@ -150,6 +150,13 @@ pub enum Kind {
     Unsubscribe = 99,
     /// Daemon: the JSON value of the subscription of this correlation; empty means that there is none now.
     Notify = 100,
+    /// Driver, feature [`CHANNELS`](feature::CHANNELS): says something to whoever monitors a channel;
+    /// [`message::Publish`](crate::message::Publish). No answer.
+    Publish = 101,
+    /// Driver, feature [`CHANNELS`](feature::CHANNELS): hear a channel; [`message::Monitor`](crate::message::Monitor).
+    /// Answered by `Done`; then one [`Kind::Notify`] with the same correlation for every value published from now on, until
+    /// [`Kind::Unsubscribe`].
+    Monitor = 102,
 }
 }
 
@@ -295,6 +302,7 @@ impl Kind {
             Kind::Acquire | Kind::Release => Some(feature::TURNS),
             Kind::LoginFailed => Some(feature::AUTH),
             Kind::Hide => Some(feature::HIDE),
+            Kind::Publish | Kind::Monitor => Some(feature::CHANNELS),
             _ => None,
         }
     }

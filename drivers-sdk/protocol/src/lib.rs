@@ -36,3 +36,9 @@ pub const VERSIONS: (u16, u16) = (1, 1);
 
 /// Largest payload a peer may send, in bytes. A longer one closes the channel.
 pub const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
+
+/// Longest name of a channel that modules publish to, in bytes.
+pub const MAX_CHANNEL: usize = 256;
+
+/// Largest value that a module publishes to a channel, in bytes of JSON.
+pub const MAX_PUBLISHED: usize = 64 * 1024;

@@ -48,6 +48,12 @@ pub struct Manifest {
     /// Interfaces it implements, by name.
     #[serde(default)]
     pub interfaces: Vec<String>,
+    /// Logic drivers: what a system must have for it to work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Need>,
+    /// Logic drivers: what it makes use of where a system has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub optional: Vec<Need>,
     /// The program carries an emulator of the device: `DRIVER --emulator`.
     #[serde(default)]
     pub emulator: bool,
@@ -57,6 +63,16 @@ pub struct Manifest {
     /// Name and version of the SDK it was built with.
     #[serde(default)]
     pub sdk: String,
+}
+
+/// A module that a logic driver works with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// One of this name: `{"module": "Display"}`.
+    Module(String),
+    /// One with this interface: `{"interface": "Switchable"}`.
+    Interface(String),
 }
 
 /// How a driver reaches what it drives.

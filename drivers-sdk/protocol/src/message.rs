@@ -74,6 +74,10 @@ pub struct System {
     /// How many modules of each name it has: `{"Display": 2}`.
     #[serde(default)]
     pub modules: BTreeMap<String, u32>,
+    /// Which of the other modules implement an interface, by name and index, in the system's order:
+    /// `{"Powerable": [["Display", 1], ["Lights", 1]]}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub interfaces: BTreeMap<String, Vec<(String, u32)>>,
 }
 
 /// New merged settings for a running module.
@@ -222,4 +226,22 @@ pub struct StatusOf {
     pub index: u32,
     /// Status key.
     pub key: String,
+}
+
+/// Says something to whoever monitors a channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Publish<'a> {
+    /// The channel's name, of at most [`MAX_CHANNEL`](crate::MAX_CHANNEL) bytes. Channels are the daemon's, not a system's.
+    #[serde(borrow)]
+    pub channel: Cow<'a, str>,
+    /// JSON of at most [`MAX_PUBLISHED`](crate::MAX_PUBLISHED) bytes.
+    #[serde(borrow)]
+    pub value: &'a RawValue,
+}
+
+/// Hears a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Monitor {
+    /// The channel's name.
+    pub channel: String,
 }

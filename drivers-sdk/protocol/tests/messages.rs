@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use drivers_sdk_protocol::Manifest;
 use drivers_sdk_protocol::manifest;
 use drivers_sdk_protocol::message::*;
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{from_slice, from_str, json, to_string};
@@ -155,4 +157,40 @@ fn a_manifest_survives() {
         ..Manifest::default()
     };
     assert_eq!(from_str::<Manifest>(&to_string(&manifest).unwrap()).unwrap(), manifest);
+}
+
+fn need() -> impl Strategy<Value = manifest::Need> {
+    (any::<bool>(), ".{0,20}").prop_map(|(module, name)| {
+        if module { manifest::Need::Module(name) } else { manifest::Need::Interface(name) }
+    })
+}
+
+proptest! {
+    #[test]
+    fn systems_channels_and_needs_are_read_as_they_were_written(
+        (id, name) in (".{0,20}", ".{0,20}"),
+        modules in btree_map(".{0,20}", any::<u32>(), 0..5),
+        interfaces in btree_map(".{0,20}", vec((".{0,20}", any::<u32>()), 0..5), 0..5),
+        (channel, value) in (".{0,300}", any::<Option<f32>>()),
+        (requires, optional) in (vec(need(), 0..5), vec(need(), 0..5)),
+    ) {
+        let system = System { id, name, modules, interfaces };
+        prop_assert_eq!(&from_str::<System>(&to_string(&system).unwrap()).unwrap(), &system);
+        let monitor = Monitor { channel: channel.clone() };
+        prop_assert_eq!(&from_str::<Monitor>(&to_string(&monitor).unwrap()).unwrap(), &monitor);
+        let value = serde_json::value::to_raw_value(&value).unwrap();
+        let text = to_string(&Publish { channel: channel.as_str().into(), value: &value }).unwrap();
+        let again: Publish<'_> = from_str(&text).unwrap();
+        prop_assert_eq!((again.channel.as_ref(), again.value.get()), (channel.as_str(), value.get()));
+        let manifest = Manifest { requires, optional, ..Manifest::default() };
+        prop_assert_eq!(&from_str::<Manifest>(&to_string(&manifest).unwrap()).unwrap(), &manifest);
+    }
+
+    #[test]
+    fn no_text_makes_reading_panic(text in ".{0,200}") {
+        let _ = from_str::<System>(&text);
+        let _ = from_str::<Publish<'_>>(&text);
+        let _ = from_str::<Monitor>(&text);
+        let _ = from_str::<Manifest>(&text);
+    }
 }

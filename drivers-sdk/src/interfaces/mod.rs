@@ -106,6 +106,13 @@ pub struct Interface {
     pub status: fn(&mut StatusDescription<'_>),
 }
 
+/// Its name.
+impl AsRef<str> for Interface {
+    fn as_ref(&self) -> &str {
+        self.name
+    }
+}
+
 /// The driver names the interface with this id: `#[driver]` implements it.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(

@@ -146,6 +146,7 @@ impl<D: Driver> Instance<D> {
             return fail(code::UNKNOWN_FUNCTION, message);
         };
         let (this, args) = (self.clone(), call.args.get().to_owned());
+        let user = call.user.as_deref().map(Rc::from);
         let task = tokio::task::spawn_local(async move {
             let core = &this.core;
             let reply = Reply { core, correlation };
@@ -164,7 +165,7 @@ impl<D: Driver> Instance<D> {
                 Err(failure) => core.fail(&failure),
             }
         });
-        core.tasks.add_call(correlation, task.abort_handle());
+        core.tasks.add_call(correlation, task.abort_handle(), user);
     }
 
     /// Nobody waits for the call any more: its commands leave the queue.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use tokio::task::AbortHandle;
 
@@ -24,7 +25,8 @@ pub(crate) struct Task {
 
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    calls: RefCell<HashMap<u32, AbortHandle>>,
+    /// With the user who calls.
+    calls: RefCell<HashMap<u32, (AbortHandle, Option<Rc<str>>)>>,
     others: RefCell<HashMap<u32, Task>>,
     next: Cell<u32>,
     /// The scope of what the code that runs now makes.
@@ -34,13 +36,13 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    pub(crate) fn add_call(&self, correlation: u32, handle: AbortHandle) {
-        self.calls.borrow_mut().insert(correlation, handle);
+    pub(crate) fn add_call(&self, correlation: u32, handle: AbortHandle, user: Option<Rc<str>>) {
+        self.calls.borrow_mut().insert(correlation, (handle, user));
     }
 
     /// The call was answered, or nobody waits for it.
     pub(crate) fn remove_call(&self, correlation: u32) -> Option<AbortHandle> {
-        self.calls.borrow_mut().remove(&correlation)
+        self.calls.borrow_mut().remove(&correlation).map(|(handle, _)| handle)
     }
 
     /// The correlations of the calls under way, which are forgotten.
@@ -101,7 +103,7 @@ impl Tasks {
         for task in self.others.take().into_values() {
             task.handle.abort();
         }
-        for handle in self.calls.borrow().values() {
+        for (handle, _) in self.calls.borrow().values() {
             handle.abort();
         }
     }
@@ -113,6 +115,11 @@ impl Tasks {
     /// The correlation of the call that the code that runs now works for; 0 for none.
     pub(crate) fn call(&self) -> u32 {
         self.call.get()
+    }
+
+    /// The user for whom the code that runs now works.
+    pub(crate) fn user(&self) -> Option<Rc<str>> {
+        self.calls.borrow().get(&self.call.get()).and_then(|(_, user)| user.clone())
     }
 
     /// Runs code that works for a call.

@@ -133,6 +133,10 @@ impl Directory {
         if name(before.as_deref()) != name(after.as_ref()) {
             affected.systems.extend(self.listed_in.of(&id).cloned());
         }
+        let driver = |module: Option<&Module>| module.map(|module| module.driver_id.clone());
+        if driver(before.as_deref()) != driver(after.as_ref()) {
+            affected.modules.extend(self.logic_beside(&id));
+        }
         affected.modules.insert(id.clone());
         store(&mut self.modules, id, after);
     }
@@ -236,6 +240,12 @@ impl Directory {
 
     pub(crate) fn modules_of(&self, driver: &str) -> Vec<Id> {
         self.of_driver.of(driver).cloned().collect()
+    }
+
+    /// The logic modules of the systems that list a module: what it can do is their affair.
+    pub(crate) fn logic_beside(&self, module: &str) -> BTreeSet<Id> {
+        let systems = self.listed_in.of(module);
+        systems.flat_map(|system| self.logic_of_system.of(system)).cloned().collect()
     }
 
     pub(crate) fn logic_modules_of(&self, system: &str) -> Vec<Id> {

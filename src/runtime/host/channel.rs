@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::outgoing::Outgoing;
 use super::pending::{Outcome, Pending, Purpose, Recorded, Waiter};
+use crate::runtime::channels::Monitor;
 use crate::runtime::modules::Entry;
 use crate::runtime::options::Options;
 use crate::runtime::subscriptions::Subscription;
@@ -26,13 +27,22 @@ pub(crate) struct Channel {
     modules: RwLock<HashMap<u32, Arc<Entry>>>,
     last_handle: AtomicU32,
     /// What modules of this process follow, by handle and correlation.
-    subscriptions: Mutex<HashMap<(u32, u32), Subscription>>,
+    subscriptions: Mutex<HashMap<(u32, u32), Followed>>,
     /// The features that the process named.
     features: OnceLock<Vec<String>>,
     /// Something came from the process since the last look.
     heard: AtomicBool,
     /// The module that was last given bytes of its device.
     last_received: AtomicU32,
+}
+
+/// What a module follows, until this is dropped.
+#[allow(dead_code, reason = "held, and dropped")]
+pub(crate) enum Followed {
+    /// A status value.
+    Status(Subscription),
+    /// A channel.
+    Said(Monitor),
 }
 
 impl Channel {
@@ -178,7 +188,8 @@ impl Channel {
         deadline: Instant,
         waiter: Waiter,
     ) -> Option<u32> {
-        let correlation = self.pending.insert_call(module, recorded, deadline, waiter)?;
+        let user = call.user.as_deref().map(Arc::from);
+        let correlation = self.pending.insert_call(module, recorded, deadline, user, waiter)?;
         self.send_json(Kind::Call, module, correlation, call);
         Some(correlation)
     }
@@ -198,7 +209,7 @@ impl Channel {
 
     // --- what the modules of this process follow ---
 
-    pub(crate) fn add_subscription(&self, module: u32, correlation: u32, subscription: Subscription) {
+    pub(crate) fn add_subscription(&self, module: u32, correlation: u32, subscription: Followed) {
         // One made for a module that has gone meanwhile ends here.
         let modules = self.modules.read();
         let before = match modules.contains_key(&module) {

@@ -1,19 +1,21 @@
 //! Frames from a driver process: read many at a time, and act on each at once and without waiting, in order.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use drivers_sdk_protocol::message::{
-    self, CallModule, Disconnect, Failure, Headed, HttpRequest, Level, Log, SaveSetting, SshExec, StartTls,
-    Status, StatusOf, Transmit, Welcome, code,
+    self, Call, CallModule, Disconnect, Failure, Headed, HttpRequest, Level, Log, SaveSetting, SshExec,
+    StartTls, Status, StatusOf, Transmit, Welcome, code,
 };
 use drivers_sdk_protocol::{Decoder, Header, Kind, MAX_PAYLOAD, VERSIONS, frame};
 use serde_json::value::RawValue;
 use tokio::net::unix::OwnedReadHalf;
 
-use super::channel::Channel;
+use super::channel::{Channel, Followed};
 use super::pending::Outcome;
+use super::said;
 use crate::connections::{Form, Payload, Reason};
 use crate::runtime::exec::{self, Target};
 use crate::runtime::modules::Entry;
@@ -197,8 +199,8 @@ fn act(
             let message: CallModule<'_> = parse("CallModule", payload)?;
             let answer = answer();
             // Whoever waits for a chain of calls gives up on all of it at the same time.
-            let until = channel.pending.deadline(handle, message.call);
-            if message.call != 0 && until.is_none() {
+            let work = channel.pending.work(handle, message.call);
+            if message.call != 0 && work.is_none() {
                 answer.failed(&Failure {
                     code: code::TIMEOUT.into(),
                     message: "nobody waits any more for the call that this one was made for".into(),
@@ -207,7 +209,11 @@ fn act(
                 return Ok(());
             }
             match place(&entry, message.system.map(Into::into), message.module.into(), message.index) {
-                Ok(target) => calls::relay(shared, target, message.function, message.args, until, answer),
+                Ok(target) => {
+                    let user = work.as_ref().and_then(|(_, user)| user.as_deref()).map(Cow::Borrowed);
+                    let call = Call { function: message.function, args: message.args, user };
+                    calls::relay(shared, target, call, work.as_ref().map(|(until, _)| *until), answer);
+                }
                 Err(failure) => answer.failed(&failure),
             }
         }
@@ -226,10 +232,15 @@ fn act(
                     channel.send(Kind::Done, handle, correlation, &[]);
                     let sink = Arc::new(ToDriver { channel: channel.clone(), handle });
                     let subscription = shared.registry.subscribe(target, &key, sink, u64::from(correlation));
-                    channel.add_subscription(handle, correlation, subscription);
+                    channel.add_subscription(handle, correlation, Followed::Status(subscription));
                 }
                 Err(failure) => answer().failed(&failure),
             }
+        }
+        Kind::Publish => said::publish(shared, &entry, &parse("Publish", payload)?),
+        Kind::Monitor => {
+            let message: message::Monitor = parse("Monitor", payload)?;
+            said::monitor(shared, channel, handle, correlation, &message.channel);
         }
         Kind::Unsubscribe => channel.end_subscription(handle, correlation),
         _ => {}

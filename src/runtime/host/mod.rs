@@ -23,6 +23,7 @@ pub(crate) mod outgoing;
 mod output;
 pub(crate) mod pending;
 mod process;
+mod said;
 
 pub(crate) use output::{Tail, follow};
 pub(crate) use process::{Ended, Process, start};

@@ -65,6 +65,8 @@ struct Request {
     module: u32,
     purpose: Purpose,
     deadline: Instant,
+    /// Whom a call is made for.
+    user: Option<Arc<str>>,
     waiter: Waiter,
     /// For the record of the module's wire: that it is over is told by dropping this.
     recorded: Option<recorder::Call>,
@@ -91,7 +93,14 @@ impl Pending {
         deadline: Instant,
         waiter: Waiter,
     ) -> Option<u32> {
-        self.add(waiter, |waiter, _| Request { module, purpose, deadline, waiter, recorded: None })
+        self.add(waiter, |waiter, _| Request {
+            module,
+            purpose,
+            deadline,
+            user: None,
+            waiter,
+            recorded: None,
+        })
     }
 
     /// As [`Pending::insert`], for a call of a function.
@@ -100,6 +109,7 @@ impl Pending {
         module: u32,
         recorded: Recorded<'_>,
         deadline: Instant,
+        user: Option<Arc<str>>,
         waiter: Waiter,
     ) -> Option<u32> {
         self.add(waiter, |waiter, correlation| Request {
@@ -108,6 +118,7 @@ impl Pending {
             purpose: Purpose::Work,
             module,
             deadline,
+            user,
             waiter,
         })
     }
@@ -138,11 +149,11 @@ impl Pending {
         self.table.lock().requests.len()
     }
 
-    /// Until when a module may work on a request; none if it does not work on it any more.
-    pub(crate) fn deadline(&self, module: u32, correlation: u32) -> Option<Instant> {
+    /// Until when a module may work on a request, and for whom; none if it does not work on it any more.
+    pub(crate) fn work(&self, module: u32, correlation: u32) -> Option<(Instant, Option<Arc<str>>)> {
         let table = self.table.lock();
         let request = table.requests.get(&correlation).filter(|request| request.module == module);
-        request.map(|request| request.deadline)
+        request.map(|request| (request.deadline, request.user.clone()))
     }
 
     /// The answer has come. One that nobody waits for is ignored.

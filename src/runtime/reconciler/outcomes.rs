@@ -1,5 +1,6 @@
 //! What modules and processes answer, and what follows from it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use drivers_sdk_protocol::Kind;
@@ -23,7 +24,10 @@ impl Reconciler {
     pub(super) fn handle(&mut self, event: Event) {
         match event {
             Event::DriverChanged { driver } => {
-                for id in self.directory.modules_of(&driver) {
+                let modules = self.directory.modules_of(&driver);
+                let beside = modules.iter().flat_map(|id| self.directory.logic_beside(id));
+                let affected: BTreeSet<Id> = modules.iter().cloned().chain(beside).collect();
+                for id in affected {
                     self.converge(&id);
                 }
             }

@@ -1,5 +1,6 @@
 //! What a module should be.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use drivers_sdk_protocol::message;
@@ -9,7 +10,7 @@ use super::lanes::{Company, LaneKey};
 use super::slot::hash;
 use super::way::{Way, way};
 use crate::connections;
-use crate::model::Driver;
+use crate::model::{Driver, System};
 use crate::runtime::directory::Id;
 use crate::runtime::program::Program;
 use crate::secrets::Secret;
@@ -69,7 +70,7 @@ impl Reconciler {
             Ok(link) => link,
             Err(why) => return Desired::Blocked(why),
         };
-        let system = module.control_system_id.as_deref().and_then(|system| self.system_message(system));
+        let system = module.control_system_id.as_deref().and_then(|system| self.system_message(id, system));
         let attempt = hash(&(program.id, &settings, &link));
         Desired::Run(Box::new(Wanted {
             lane: LaneKey { program: program.id, company: self.company(id, driver, &program) },
@@ -93,7 +94,8 @@ impl Reconciler {
         }
     }
 
-    fn system_message(&self, system: &str) -> Option<message::System> {
+    /// What a logic module is told of its system.
+    fn system_message(&self, id: &Id, system: &str) -> Option<message::System> {
         let document = self.directory.systems.get(system)?;
         let places = self.shared.names.places(system)?;
         let modules = places
@@ -103,6 +105,26 @@ impl Reconciler {
             id: document.id.clone(),
             name: document.name.clone(),
             modules: modules.collect(),
+            interfaces: self.interfaces_beside(id, document),
         })
+    }
+
+    /// Which of the other modules of a system implement an interface, in the system's order.
+    fn interfaces_beside(&self, id: &Id, system: &System) -> BTreeMap<String, Vec<(String, u32)>> {
+        let mut indices: HashMap<&str, u32> = HashMap::new();
+        let mut interfaces: BTreeMap<String, Vec<(String, u32)>> = BTreeMap::new();
+        for other in &system.modules {
+            let Some(module) = self.directory.modules.get(other.as_str()) else { continue };
+            let name = module.resolved_name();
+            let index = indices.entry(name).or_default();
+            *index += 1;
+            let program = self.drivers.shown(&module.driver_id).and_then(|driver| driver.program);
+            for interface in program.iter().flat_map(|program| &program.manifest.interfaces) {
+                if **other != **id {
+                    interfaces.entry(interface.clone()).or_default().push((name.to_owned(), *index));
+                }
+            }
+        }
+        interfaces
     }
 }

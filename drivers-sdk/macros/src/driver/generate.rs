@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{ItemImpl, Type};
 
 use super::methods::{Function, Method, Methods, Output};
-use super::options::DriverOptions;
+use super::options::{DriverOptions, Need};
 use crate::docs;
 use crate::settings::is_named;
 
@@ -125,6 +125,7 @@ fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> 
     let handlers = methods.handlers.iter().map(|(mark, _)| format_ident!("{mark}"));
     let functions = methods.functions.iter().map(function);
     let interfaces = &options.implements;
+    let (requires, optional) = (options.requires.iter().map(need), options.optional.iter().map(need));
     quote! {
         ::drivers_sdk::__private::Declaration {
             name: #name,
@@ -143,7 +144,16 @@ fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> 
             },
             functions: &[#(#functions),*],
             interfaces: &[#(#interfaces),*],
+            requires: &[#(#requires),*],
+            optional: &[#(#optional),*],
         }
+    }
+}
+
+fn need(need: &Need) -> TokenStream {
+    match need {
+        Need::Module(name) => quote! { ::drivers_sdk::__private::Need::Module(#name) },
+        Need::Interface(interface) => quote! { ::drivers_sdk::__private::Need::Interface(#interface.name) },
     }
 }
 

@@ -2,12 +2,12 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Expr, Ident, LitStr, Type};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Type};
 
 use crate::attributes::{Option_, Options, Value, once};
 
 const KNOWN: &str = "`name`, `module`, `tcp`, `udp`, `ssh`, `uri`, `logic`, `makebreak`, `framing`, `settings`, `status`, \
-                     `implements`, `timeout_ms`, `retries` and `delay_ms`";
+                     `implements`, `requires`, `optional`, `timeout_ms`, `retries` and `delay_ms`";
 
 pub(crate) struct DriverOptions {
     pub(crate) name: LitStr,
@@ -20,9 +20,18 @@ pub(crate) struct DriverOptions {
     pub(crate) status: Option<Type>,
     /// Interfaces, by the names of their traits.
     pub(crate) implements: Vec<Ident>,
+    pub(crate) requires: Vec<Need>,
+    pub(crate) optional: Vec<Need>,
     pub(crate) timeout_ms: u64,
     pub(crate) retries: u32,
     pub(crate) delay_ms: u64,
+}
+
+/// A module that a logic driver works with.
+pub(crate) enum Need {
+    Module(LitStr),
+    /// One whose driver implements this.
+    Interface(Ident),
 }
 
 /// How a driver reaches its device.
@@ -41,6 +50,7 @@ impl DriverOptions {
         let (mut name, mut module, mut reach, mut makebreak) = (None, None, None, None);
         let (mut framing, mut settings, mut status) = (None, None, None);
         let (mut timeout_ms, mut retries, mut delay_ms, mut implements) = (None, None, None, None);
+        let (mut requires, mut optional) = (None, None);
         for option in options.0 {
             let ident = option.name.clone();
             match ident.to_string().as_str() {
@@ -61,6 +71,8 @@ impl DriverOptions {
                 "settings" => once(&mut settings, &ident, option.path("ProjectorSettings")?)?,
                 "status" => once(&mut status, &ident, option.path("ProjectorStatus")?)?,
                 "implements" => once(&mut implements, &ident, interfaces(option)?)?,
+                "requires" => once(&mut requires, &ident, (ident.span(), needs(option)?))?,
+                "optional" => once(&mut optional, &ident, (ident.span(), needs(option)?))?,
                 "timeout_ms" => once(&mut timeout_ms, &ident, option.number("in milliseconds", "5000")?)?,
                 "retries" => once(&mut retries, &ident, option.number("a number of times", "2")?)?,
                 "delay_ms" => once(&mut delay_ms, &ident, option.number("in milliseconds", "100")?)?,
@@ -74,6 +86,12 @@ impl DriverOptions {
                      `uri = \"https://…\"`, `uri = \"wss://…\"`, or `logic`",
             )
         })?;
+        if let (false, Some((span, _))) =
+            (matches!(reach, Reach::Logic), requires.as_ref().or(optional.as_ref()))
+        {
+            let message = "only a logic driver works with the other modules of its system: `logic`";
+            return Err(syn::Error::new(*span, message));
+        }
         if let Some(what) = reach.without_link() {
             if let Some(expr) = &framing {
                 return Err(syn::Error::new_spanned(expr, format!("{what}, so no framing")));
@@ -92,6 +110,8 @@ impl DriverOptions {
             settings,
             status,
             implements: implements.unwrap_or_default(),
+            requires: requires.map(|(_, needs)| needs).unwrap_or_default(),
+            optional: optional.map(|(_, needs)| needs).unwrap_or_default(),
             timeout_ms: timeout_ms.unwrap_or(5000),
             retries: retries.unwrap_or(0),
             delay_ms: delay_ms.unwrap_or(0),
@@ -187,20 +207,43 @@ fn module_name(text: LitStr) -> syn::Result<LitStr> {
 
 /// `implements(Powerable, Muteable)`.
 fn interfaces(option: Option_) -> syn::Result<Vec<Ident>> {
-    let span = option.span();
     let says = "name the interfaces' traits: `implements(Powerable, InputSelection)`";
-    let Value::Has(options) = option.value else { return Err(syn::Error::new(span, says)) };
     let mut names: Vec<Ident> = Vec::new();
-    for option in options.0 {
-        if !matches!(option.value, Value::None) {
-            return Err(syn::Error::new(option.span(), says));
+    for item in list(option, says)? {
+        let Some(name) = ident(&item) else { return Err(syn::Error::new_spanned(item, says)) };
+        if names.contains(name) {
+            return Err(syn::Error::new_spanned(name, format!("`{name}` is named twice")));
         }
-        if names.contains(&option.name) {
-            return Err(syn::Error::new(option.span(), format!("`{}` is named twice", option.name)));
-        }
-        names.push(option.name);
+        names.push(name.clone());
     }
     Ok(names)
+}
+
+/// `requires("Display", Switchable)`.
+fn needs(option: Option_) -> syn::Result<Vec<Need>> {
+    let says = "name modules, or the traits of interfaces: `requires(\"Display\", Switchable)`";
+    let need = |item: Expr| match &item {
+        Expr::Lit(ExprLit { lit: Lit::Str(name), .. }) => module_name(name.clone()).map(Need::Module),
+        other => match ident(other) {
+            Some(interface) => Ok(Need::Interface(interface.clone())),
+            None => Err(syn::Error::new_spanned(item, says)),
+        },
+    };
+    list(option, says)?.into_iter().map(need).collect()
+}
+
+fn list(option: Option_, says: &str) -> syn::Result<Vec<Expr>> {
+    match option.value {
+        Value::List(items) if !items.is_empty() => Ok(items),
+        _ => Err(syn::Error::new(option.name.span(), says)),
+    }
+}
+
+fn ident(expr: &Expr) -> Option<&Ident> {
+    match expr {
+        Expr::Path(path) => path.path.get_ident(),
+        _ => None,
+    }
 }
 
 /// `makebreak` or `makebreak(hold_ms = 2000)`.
@@ -217,7 +260,7 @@ fn hold(option: Option_) -> syn::Result<Option<u64>> {
                 once(&mut hold, &name, option.number("in milliseconds", "2000")?)?;
             }
         }
-        Value::Is(_) => {
+        Value::Is(_) | Value::List(_) => {
             let message = "write `makebreak`, or `makebreak(hold_ms = 2000)`";
             return Err(syn::Error::new(option.name.span(), message));
         }
