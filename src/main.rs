@@ -86,6 +86,17 @@ enum Command {
         #[command(flatten)]
         client: Client,
     },
+    /// Saves what goes over a module's wire, without secrets, until interrupted: for tests and emulators that play it.
+    Record {
+        /// A system and one of its modules, or a module's id.
+        #[arg(value_name = "SYSTEM MODULE", required = true)]
+        target: Vec<String>,
+        /// Where to; by custom its name ends in .recording.
+        #[arg(long, value_name = "FILE")]
+        save: PathBuf,
+        #[command(flatten)]
+        client: Client,
+    },
 }
 
 #[derive(clap::Args)]
@@ -135,6 +146,7 @@ fn main() -> ExitCode {
             let wire = client::Wire { follow, format, save, direction, last };
             talk(client, client::Command::Wire { target, wire })
         }
+        Command::Record { target, save, client } => talk(client, client::Command::Record { target, save }),
     }
 }
 

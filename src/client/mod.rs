@@ -1,4 +1,4 @@
-//! `headend` as a client of a running daemon: status, exec, watch, logs, wire.
+//! `headend` as a client of a running daemon: status, exec, watch, logs, wire, record.
 //!
 //! Everything goes through the control API, as any other client's requests do. What a command prints is a table for
 //! people or, with `--json`, JSON whose fields stay as they are; errors say what a person can do about them.
@@ -10,6 +10,7 @@ mod http;
 mod live;
 mod logs;
 mod names;
+mod record;
 mod socket;
 mod status;
 mod table;
@@ -35,6 +36,8 @@ pub enum Command {
     Logs { target: Vec<String>, follow: bool },
     /// What went over a module's wire.
     Wire { target: Vec<String>, wire: Wire },
+    /// Saves it as a recording until interrupted.
+    Record { target: Vec<String>, save: PathBuf },
 }
 
 /// What to show of a wire, and how.
@@ -92,5 +95,6 @@ pub async fn run(access: Access, command: Command, json: bool) -> Result<()> {
         Command::Watch { words } => watch::run(&http, &words, json).await,
         Command::Logs { target, follow } => logs::run(&http, &target, follow, json).await,
         Command::Wire { target, wire } => wire::run(&http, &target, &wire, json).await,
+        Command::Record { target, save } => record::run(&http, &target, &save).await,
     }
 }

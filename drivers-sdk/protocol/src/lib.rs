@@ -9,6 +9,7 @@
 //! - [`message`]: the JSON payloads, and the [`binary`](message::binary) ones.
 //! - [`emulated`]: messages of an emulated device.
 //! - [`manifest`]: what a driver declares about itself, printed by `DRIVER --manifest`.
+//! - `replay` (feature of the same name): a recording that plays the device.
 //!
 //! A driver that carries an emulator of its device serves it with `DRIVER --emulator`: file descriptor [`CHANNEL_FD`]
 //! is then a listening Unix stream socket, each connection it accepts is one connection to the device (with `--messages`,
@@ -24,6 +25,8 @@ pub mod feature;
 pub mod frame;
 pub mod manifest;
 pub mod message;
+#[cfg(feature = "replay")]
+pub mod replay;
 
 pub use frame::{Decoder, Error, Frame, Header, Kind};
 pub use manifest::Manifest;

@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use super::daemon::{self, Around, Daemon, State};
+use super::device::Far;
 use super::link::did;
 use super::report::report;
 use super::step::Step;
@@ -81,7 +82,12 @@ impl<D: Driver> Harness<D> {
 
     /// As [`emulated`](Self::emulated), with a device that the test made.
     pub fn emulated_by(device: impl Device, settings: Value) -> Step<Harness<D>> {
-        let around = Around { device: Some(Rc::new(device)), system: None };
+        Harness::beside(Rc::new(device), settings)
+    }
+
+    /// Starts a module with these settings, connected to this device.
+    pub(super) fn beside(device: Rc<dyn Far>, settings: Value) -> Step<Harness<D>> {
+        let around = Around { device: Some(device), system: None };
         Step::new(async move {
             let harness = started(Harness::start(settings, around)).outcome().await?;
             harness.connect().outcome().await?;

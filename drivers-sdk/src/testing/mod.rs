@@ -51,6 +51,7 @@ mod frames;
 mod harness;
 mod link;
 mod module;
+mod recording;
 mod report;
 mod service;
 mod step;

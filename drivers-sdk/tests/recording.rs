@@ -1,0 +1,93 @@
+//! `Harness::replaying`: a recording as the device of a driver.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use drivers_sdk::prelude::*;
+use drivers_sdk::testing::*;
+
+#[derive(Default, Status)]
+struct LampStatus {
+    /// Whether the lamp burns.
+    power: Option<bool>,
+    /// How bright it is.
+    level: Option<u8>,
+}
+
+#[derive(Default)]
+struct Lamp;
+
+#[driver(name = "Lamp", module = "Lamp", tcp = 5000, framing = lines("\r\n"), status = LampStatus)]
+impl Lamp {
+    #[login]
+    async fn greeted(&self, cx: &Cx<Self>) -> Result {
+        cx.expect(exact("LAMP 1000")).await?;
+        Ok(())
+    }
+
+    #[connected]
+    async fn connected(&self, cx: &Cx<Self>) -> Result {
+        cx.every(secs(5), Self::refresh);
+        self.refresh(cx).await
+    }
+
+    async fn refresh(&self, cx: &Cx<Self>) -> Result {
+        let power = cx.send("POWER?").reply(prefix("POWER ")).await?;
+        cx.status.set(|status| status.power = Some(power == "ON"));
+        Ok(())
+    }
+
+    #[function]
+    async fn power(&self, cx: &Cx<Self>, on: bool) -> Result {
+        let word = if on { "ON" } else { "OFF" };
+        cx.send(format!("POWER {word}")).reply(exact("OK")).await?;
+        self.refresh(cx).await
+    }
+
+    #[function]
+    async fn level(&self, cx: &Cx<Self>, level: u8) -> Result<String> {
+        Ok(cx.send(format!("LEVEL {level}")).reply(prefix("LEVEL ")).await?.to_string())
+    }
+
+    #[received]
+    fn line(&self, cx: &Cx<Self>, line: &str) -> Result {
+        if let Some(level) = line.strip_prefix("DIMMED ") {
+            let level = level.parse()?;
+            cx.status.set(|status| status.level = Some(level));
+        }
+        Ok(())
+    }
+}
+
+/// In `tests/fixtures/lamp.recording`: the lamp is off, is switched on, dimmed, and then somebody turns its knob.
+#[tokio::test]
+async fn a_recording_plays_the_device() {
+    let lamp = Harness::<Lamp>::replaying("tests/fixtures/lamp.recording").await;
+    lamp.status("power", false).await;
+    // It is asked more often than then, and stays as it is until somebody does something.
+    lamp.advance(secs(60)).await;
+    lamp.status("power", false).await;
+    assert_eq!(lamp.call("power", (true,)).await, Ok(json!(null)));
+    lamp.status("power", true).await;
+    lamp.advance(secs(60)).await;
+    lamp.status("power", true).await;
+    // A value that is not that of the recording, and what the device said by itself after it.
+    assert_eq!(lamp.call("level", (73,)).await, Ok(json!("73 OK")));
+    assert_eq!(lamp.status_now("level"), None);
+    lamp.status("level", 12).await;
+    // Nothing like it was recorded: the lamp says nothing.
+    let refused = lamp.call("power", (false,)).await.unwrap_err();
+    assert_eq!(refused.code(), "timeout", "{refused}");
+    // A connection that is made anew begins as the last one did.
+    lamp.disconnect("pulled").await;
+    lamp.connect().await;
+    lamp.status("power", false).await;
+}
+
+#[tokio::test]
+async fn a_recording_that_cannot_be_played_is_named() {
+    let tasks = tokio::task::LocalSet::new();
+    let harness = tasks.spawn_local(async { Harness::<Lamp>::replaying("no/such.recording").await });
+    tasks.await;
+    let panic = harness.await.unwrap_err().into_panic();
+    let said = panic.downcast_ref::<String>().unwrap();
+    assert!(said.starts_with("no/such.recording: No such file"), "{said}");
+}
