@@ -28,23 +28,23 @@ async fn levels_are_sent_faded_and_sent_again() {
     let lights = Harness::<Lights>::with(settings()).await;
     lights.connect().await;
     lights.expect(poll()).await;
-    lights.expect(universe(1, [0; 4])).await;
+    lights.expect_nothing(millis(1050)).await;
     assert_eq!(
         lights.call("level", json!({ "fixture": "wall", "level": 40, "fade_ms": 100 })).await,
         Ok(Value::Null)
     );
-    lights.expect(universe(2, [0; 4])).await;
-    for (number, level) in [(3, 26), (4, 51), (5, 77), (6, 102)] {
+    lights.expect(universe(1, [0; 4])).await;
+    for (number, level) in [(2, 26), (3, 51), (4, 77), (5, 102)] {
         lights.advance(millis(25)).await;
         lights.expect(universe(number, [0, level, level, 0])).await;
     }
-    lights.expect_nothing(millis(850)).await;
+    lights.expect_nothing(millis(800)).await;
     lights.advance(millis(50)).await;
-    lights.expect(universe(7, [0, 102, 102, 0])).await;
+    lights.expect(universe(6, [0, 102, 102, 0])).await;
     assert_eq!(lights.call("blackout", (true,)).await, Ok(json!(true)));
-    lights.expect(universe(8, [0; 4])).await;
+    lights.expect(universe(7, [0; 4])).await;
     assert_eq!(lights.call("blackout", (false,)).await, Ok(json!(false)));
-    lights.expect(universe(9, [0, 102, 102, 0])).await;
+    lights.expect(universe(8, [0, 102, 102, 0])).await;
 }
 
 #[tokio::test]

@@ -46,7 +46,6 @@ impl Options {
 
 #[derive(Default)]
 struct Modbus {
-    polls: RefCell<Option<Schedule>>,
     requests: Cell<u16>,
     /// Points that the status shows.
     shown: RefCell<Vec<String>>,
@@ -62,8 +61,7 @@ impl Modbus {
 
     #[connected]
     async fn connected(&self, cx: &Cx<Self>) -> Result {
-        let polls = cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        self.polls.replace(Some(polls)).inspect(Schedule::cancel);
+        cx.every(secs(cx.settings().poll_seconds), Self::poll).while_connected();
         self.poll(cx).await
     }
 
@@ -75,6 +73,7 @@ impl Modbus {
         }
         blocks(&cx.settings().points)?;
         self.begin(cx);
+        cx.clear_schedules();
         if cx.is_connected() { self.connected(cx).await } else { Ok(()) }
     }
 

@@ -57,7 +57,6 @@ struct State {
 
 #[derive(Default)]
 struct Agent {
-    polls: RefCell<Option<Schedule>>,
     requests: Cell<i32>,
     /// Objects that the status shows.
     shown: RefCell<Vec<String>>,
@@ -71,8 +70,7 @@ struct Agent {
 impl Agent {
     #[connected]
     async fn begin(&self, cx: &Cx<Self>) -> Result {
-        let polls = cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        self.polls.replace(Some(polls)).inspect(Schedule::cancel);
+        cx.every(secs(cx.settings().poll_seconds), Self::poll).while_connected();
         self.poll(cx).await
     }
 
@@ -82,6 +80,7 @@ impl Agent {
         for name in self.shown.take() {
             cx.status.set_key(&name, &Value::Null)?;
         }
+        cx.clear_schedules();
         if cx.is_connected() { self.begin(cx).await } else { Ok(()) }
     }
 
