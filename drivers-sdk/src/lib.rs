@@ -204,6 +204,8 @@ pub use serde_json::{Value, json};
 pub use settings::Settings;
 pub use ssh::{Output, SshCommand};
 pub use status::{Status, StatusHandle};
+/// A moment, by the clock that [`sleep`] goes by, which a test may stop: for device models that tell the time.
+pub use tokio::time::Instant;
 pub use tokio::time::sleep;
 
 /// What a driver uses: `use drivers_sdk::prelude::*;`.

@@ -1,5 +1,5 @@
 //! What a harness puts around a driver beside a script on its link: an HTTP service, an SSH server, a system of other modules.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use drivers_sdk::prelude::*;
 use drivers_sdk::testing::*;

@@ -339,7 +339,7 @@ impl Daemon {
         };
         if !silent && bytewise && !messages {
             arrives.chunks(1).for_each(|byte| self.received(form, byte));
-        } else if !silent && !(arrives.is_empty() && !whole) {
+        } else if !silent && (whole || !arrives.is_empty()) {
             self.received(form, arrives);
         }
         if !whole {

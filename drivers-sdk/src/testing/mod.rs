@@ -55,6 +55,7 @@ mod recording;
 mod report;
 mod service;
 mod step;
+pub mod suite;
 mod system;
 
 pub use harness::Harness;
@@ -62,6 +63,7 @@ pub use service::{ExecExpectation, HttpExpectation, HttpSeen, MockHttp};
 pub use step::Step;
 pub use system::{Called, Fake, MockSystem};
 
+pub use crate::standard_suite;
 pub use crate::{Error, Result, Secret, Value, json, millis, secs};
 /// So that `#[tokio::test]` is there without another dependency.
 pub use tokio;

@@ -172,6 +172,18 @@ impl MockSystem {
         json!({ "id": "sys-test", "name": "Test", "modules": self.0.borrow().counts() })
     }
 
+    /// How many modules of each name it has.
+    pub(super) fn counts(&self) -> BTreeMap<String, usize> {
+        self.0.borrow().counts()
+    }
+
+    /// The status values that the module under test follows: name, index and key.
+    pub(super) fn followed(&self) -> Vec<(String, usize, String)> {
+        let system = self.0.borrow();
+        let followed = system.subscriptions.values();
+        followed.map(|(of, _)| (of.module.clone(), of.index as usize, of.key.clone())).collect()
+    }
+
     fn changed(&self) {
         if let Some(daemon) = self.0.borrow().daemon.upgrade() {
             daemon.tell(Kind::System, self.described().to_string().as_bytes());

@@ -1,0 +1,289 @@
+//! Faults between a device and its driver, and whether the driver works again when they are over.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use drivers_sdk_protocol::manifest::Kind;
+use drivers_sdk_protocol::message::Form;
+
+use super::super::daemon::{Daemon, Tamper};
+use super::super::harness::Run;
+use super::probe::{Outcomes, is_answer};
+use super::{Suite, Verdict, block_on};
+use crate::driver::Driver;
+
+/// How long a driver may need, after a fault, until it works again.
+const RECOVERY: u32 = 24;
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long a new module is given to make itself at home.
+const WARM: Duration = Duration::from_secs(5);
+/// How many places are tried to break a conversation at.
+const CUTS: usize = 24;
+/// How often a flapping link comes and goes.
+const FLAPS: u64 = 100;
+/// Bytes of a flood.
+const FLOOD: usize = 256 * 1024;
+
+/// A driver with a device that is well.
+pub(super) struct Healthy {
+    run: Run,
+    /// How each call ended.
+    outcomes: Outcomes,
+    /// What the device said, piece by piece.
+    pub(super) said: Vec<Vec<u8>>,
+}
+
+impl<D: Driver> Suite<D> {
+    /// A module whose link is up.
+    pub(super) async fn connected(&self, tamper: Tamper) -> Result<Run, String> {
+        let run = self.start().await?;
+        run.daemon.state().tamper = tamper;
+        if self.manifest.kind != Kind::Logic {
+            run.daemon_does(|daemon| daemon.link_up()).await?;
+        }
+        run.pass(WARM).await?;
+        Ok(run)
+    }
+
+    /// A module with its device, and how its functions answer.
+    pub(super) async fn healthy(&self) -> Result<Healthy, String> {
+        let run = self.connected(Tamper::default()).await?;
+        if !run.daemon.look().link.up {
+            return Err("the driver does not keep a connection to the package's emulator".into());
+        }
+        let outcomes = run.probe(&self.manifest).await?;
+        let said = run.daemon.look().said.clone();
+        Ok(Healthy { run, outcomes, said })
+    }
+
+    /// After a fault: every function that a healthy device answered is answered again, and the status is whole.
+    async fn recovered(&self, run: &Run, healthy: &Healthy, fault: &str) -> Result<(), String> {
+        let status = |run: &Run| run.daemon.look().status.keys().cloned().collect::<Vec<_>>();
+        for function in &self.manifest.functions {
+            if !healthy.outcomes.get(&function.name).is_some_and(is_answer) {
+                continue;
+            }
+            let mut last = None;
+            for _ in 0..RECOVERY {
+                let outcome = run.probe_one(function).await.map_err(|why| format!("{fault}: {why}"))?;
+                if is_answer(&outcome) {
+                    last = None;
+                    break;
+                }
+                last = outcome.err();
+                run.pass(AGAIN).await?;
+            }
+            if let Some(error) = last {
+                let name = &function.name;
+                return Err(run.tell(&format!("{fault}: `{name}` does not work again: {error:?}")));
+            }
+        }
+        for _ in 0..RECOVERY {
+            if run.daemon.look().link.up {
+                break;
+            }
+            run.pass(AGAIN).await?;
+        }
+        if !run.daemon.look().link.up {
+            return Err(run.tell(&format!("{fault}: the driver keeps dropping the connection")));
+        }
+        let (now, before) = (status(run), status(&healthy.run));
+        match before.iter().find(|key| !now.contains(key)) {
+            Some(key) => Err(run.tell(&format!("{fault}: the status `{key}` does not come back"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Breaks the conversation after so many bytes of the device, for each of them.
+    async fn cut(&self, healthy: &Healthy, cuts: impl Iterator<Item = usize>) -> Result<(), String> {
+        for cut in cuts {
+            let run = self.connected(Tamper { cut: Some(cut), ..Tamper::default() }).await?;
+            let fault = format!("after a connection that broke when the device had said {cut} bytes");
+            run.probe(&self.manifest).await.map_err(|why| format!("{fault}: {why}"))?;
+            // A conversation that took another course may not have come as far.
+            run.daemon.state().tamper.cut = None;
+            self.recovered(&run, healthy, &fault).await?;
+        }
+        Ok(())
+    }
+
+    /// The connection breaks after any byte of the device; then everything works again.
+    pub fn drops(&self) -> Verdict {
+        self.with_device(async |healthy| {
+            let length: usize = healthy.said.iter().map(Vec::len).sum();
+            let step = (length / CUTS).max(1);
+            self.cut(healthy, (0..=length).step_by(step)).await
+        })
+    }
+
+    /// The same in the midst of what the device says.
+    pub fn drops_in_mid_frame(&self) -> Verdict {
+        if self.manifest.udp || matches!(self.manifest.kind, Kind::Websocket | Kind::Service) {
+            return Ok(Some("messages are whole".into()));
+        }
+        self.with_device(async |healthy| {
+            let cuts = healthy.said.iter().scan(0, |before, piece| {
+                let cut = *before + piece.len() / 2;
+                *before += piece.len();
+                Some(cut)
+            });
+            self.cut(healthy, cuts.take(CUTS)).await
+        })
+    }
+
+    /// The device says nothing for a while, from the beginning or later; then everything works again.
+    pub fn silence(&self) -> Verdict {
+        self.with_device(async |healthy| {
+            for silent_at_first in [true, false] {
+                let silent = Tamper { silent: true, ..Tamper::default() };
+                let first = if silent_at_first { silent.clone() } else { Tamper::default() };
+                let run = self.connected(first).await?;
+                run.daemon.state().tamper = silent;
+                let fault = "after a device that said nothing for a while";
+                run.probe(&self.manifest).await.map_err(|why| format!("{fault}: {why}"))?;
+                run.daemon.state().tamper = Tamper::default();
+                self.recovered(&run, healthy, fault).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The device says what makes no sense, and is restarted; then everything works again.
+    pub fn garbage(&self) -> Verdict {
+        self.with_device(async |healthy| {
+            let half = healthy.said.iter().max_by_key(|piece| piece.len()).cloned().unwrap_or_default();
+            let half = half.get(..half.len() / 2).unwrap_or_default();
+            let pieces: [&[u8]; 6] = [
+                &[0xff; 64],
+                &[0; 64],
+                b"\r\n\r\n\n\n\0\0",
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                half,
+                &[b'0'; 2000],
+            ];
+            for piece in pieces {
+                let run = self.connected(Tamper::default()).await?;
+                let fault = format!("after the garbage {}", super::super::report::text(piece));
+                let calls = run.call_all(&self.manifest);
+                if self.manifest.kind == Kind::Service {
+                    run.daemon.state().tamper.garbage = Some(piece.to_vec());
+                } else {
+                    run.says(piece).await?;
+                }
+                for call in calls {
+                    let _ = call.outcome().await.map_err(|why| format!("{fault}: {why}"))?;
+                }
+                run.daemon.state().tamper.garbage = None;
+                // Who reads what came as the beginning of something longer is not helped before the next connection.
+                run.daemon_does(|daemon| daemon.connection_lost("it was restarted")).await?;
+                run.pass(AGAIN).await?;
+                run.reconnect().await?;
+                self.recovered(&run, healthy, &fault).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What the device says arrives a byte at a time, and works as if it came whole.
+    pub fn bytewise(&self) -> Verdict {
+        if self.manifest.udp || matches!(self.manifest.kind, Kind::Websocket | Kind::Service) {
+            return Ok(Some("messages are whole".into()));
+        }
+        self.with_device(async |healthy| {
+            let run = self.connected(Tamper { bytewise: true, ..Tamper::default() }).await?;
+            for (name, outcome) in run.probe(&self.manifest).await? {
+                let before = healthy.outcomes.get(&name);
+                if before.is_some_and(Result::is_ok) && outcome.is_err() {
+                    return Err(run.tell(&format!("`{name}`, with its answer byte by byte: {outcome:?}")));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The device says much that nobody asked for; then everything works again.
+    pub fn flood(&self) -> Verdict {
+        if self.manifest.kind == Kind::Service {
+            return Ok(Some("a service says nothing by itself".into()));
+        }
+        self.with_device(async |healthy| {
+            let run = self.connected(Tamper::default()).await?;
+            let calls = run.call_all(&self.manifest);
+            let pieces: Vec<&[u8]> = healthy.said.iter().map(Vec::as_slice).collect();
+            let pieces = if pieces.is_empty() { vec![b"\r\n".as_slice()] } else { pieces };
+            let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+            for _ in 0..FLOOD / length.max(1) {
+                run.says(&pieces.concat()).await?;
+            }
+            let fault = "after a flood of what the device says";
+            for call in calls {
+                let _ = call.outcome().await.map_err(|why| format!("{fault}: {why}"))?;
+            }
+            self.recovered(&run, healthy, fault).await
+        })
+    }
+
+    /// The link comes and goes a hundred times; then everything works again.
+    pub fn flaps(&self) -> Verdict {
+        self.with_device(async |healthy| {
+            let run = self.connected(Tamper::default()).await?;
+            for flap in 0..FLAPS {
+                run.daemon_does(|daemon| daemon.connection_lost("it flaps")).await?;
+                run.pass(Duration::from_millis(flap * 7 % 50)).await?;
+                run.reconnect().await?;
+                run.pass(Duration::from_millis(flap * 11 % 60)).await?;
+            }
+            self.recovered(&run, healthy, "after a link that flapped").await
+        })
+    }
+
+    /// Runs a rule that needs a device which answers.
+    fn with_device(&self, rule: impl AsyncFnOnce(&Healthy) -> Result<(), String>) -> Verdict {
+        if let Some(why) = self.no_device() {
+            return Ok(Some(why));
+        }
+        block_on(async {
+            let healthy = self.healthy().await?;
+            rule(&healthy).await
+        })
+        .map(|()| None)
+    }
+}
+
+impl Run {
+    /// Has the daemon do something.
+    pub(super) async fn daemon_does(&self, work: impl FnOnce(&Rc<Daemon>) + 'static) -> Result<(), String> {
+        self.step(async move |daemon| {
+            work(daemon);
+            Ok(())
+        })
+        .outcome()
+        .await
+    }
+
+    /// The device says something, if there is a connection.
+    pub(super) async fn says(&self, bytes: &[u8]) -> Result<(), String> {
+        let bytes = bytes.to_vec();
+        self.daemon_does(move |daemon| {
+            if daemon.look().link.open {
+                daemon.received(Form::Bytes, &bytes);
+            }
+        })
+        .await
+    }
+
+    /// The link is up again, if it is not already.
+    pub(super) async fn reconnect(&self) -> Result<(), String> {
+        self.daemon_does(|daemon| {
+            if !daemon.look().link.up {
+                daemon.link_up();
+            }
+        })
+        .await
+    }
+
+    /// Why a rule is broken, with what led to it.
+    pub(super) fn tell(&self, why: &str) -> String {
+        super::super::report::report(why, &self.daemon.look())
+    }
+}

@@ -1,0 +1,190 @@
+//! The standard suite: what every driver package has to pass, by one line in its tests:
+//!
+//! ```text
+//! drivers_sdk::testing::standard_suite!(Lamp, emulator = Emulator);
+//! ```
+//!
+//! The emulator lets the suite see a healthy device before and after each fault; without one, and for logic drivers, the rules that
+//! need it do not apply. Options, in this order: `emulator = TYPE`, `settings = json!({…})` where the settings that must be
+//! configured cannot be guessed from their schema, `system = MockSystem` for a logic driver.
+//!
+//! Each rule is a test of its own in a module `standard_suite`, with the rule's name. It prints one line, which
+//! `headend driver check` reads (`cargo test standard_suite -- --nocapture`):
+//!
+//! ```text
+//! check: RULE: ok
+//! check: RULE: failed: WHY
+//! check: RULE: not applicable: WHY
+//! ```
+//!
+//! RULE is words, without a colon. WHY is one line.
+
+mod faults;
+mod garbage;
+mod probe;
+mod rules;
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::daemon::Around;
+use super::device::Far;
+use super::harness::Run;
+use super::system::MockSystem;
+use crate::driver::Driver;
+use crate::emulator::Device;
+use crate::error::Result;
+use crate::manifest::manifest;
+use crate::settings::Settings;
+use drivers_sdk_protocol::Manifest;
+use drivers_sdk_protocol::manifest::Kind;
+
+/// What a rule finds: `Ok(None)` if all is well, `Ok(Some(why))` if it does not apply.
+pub type Verdict = Result<Option<String>, String>;
+
+/// Makes a device of a module's settings.
+type Create = fn(&Value) -> Result<Rc<dyn Far>>;
+
+/// The suite of one driver. Made by [`standard_suite!`](crate::standard_suite).
+pub struct Suite<D: Driver> {
+    device: Option<Create>,
+    system: Option<fn() -> MockSystem>,
+    settings: Value,
+    manifest: Manifest,
+    driver: PhantomData<fn() -> D>,
+}
+
+impl<D: Driver> std::fmt::Debug for Suite<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Suite of {}", self.manifest.name)
+    }
+}
+
+impl<D: Driver> Default for Suite<D> {
+    fn default() -> Self {
+        let manifest = manifest::<D>(false);
+        let settings = probe::settings(&manifest.settings);
+        Suite { device: None, system: None, settings, manifest, driver: PhantomData }
+    }
+}
+
+impl<D: Driver> Suite<D> {
+    /// With the package's model of its device.
+    pub fn emulator<E: Device>(mut self) -> Self {
+        self.device = Some(|settings| {
+            let device = E::create(E::Settings::parse(&settings.to_string())?)?;
+            Ok(Rc::new(device))
+        });
+        self
+    }
+
+    /// With these settings, over those that are guessed.
+    pub fn settings(mut self, settings: Value) -> Self {
+        if let (Value::Object(all), Value::Object(given)) = (&mut self.settings, settings) {
+            all.extend(given);
+        }
+        self
+    }
+
+    /// With a system around a logic driver.
+    pub fn system(mut self, system: fn() -> MockSystem) -> Self {
+        self.system = Some(system);
+        self
+    }
+
+    /// Looks at a rule, prints what came of it, and fails the test if it is broken.
+    #[track_caller]
+    #[allow(clippy::panic, reason = "a test fails by panicking")]
+    pub fn check(&self, test: &str, rule: fn(&Suite<D>) -> Verdict) {
+        let name = test.rsplit("::").next().unwrap_or(test).replace('_', " ");
+        match rule(self) {
+            Ok(None) => println!("check: {name}: ok"),
+            Ok(Some(why)) => println!("check: {name}: not applicable: {why}"),
+            Err(why) => {
+                println!("check: {name}: failed: {}", why.lines().next().unwrap_or_default());
+                panic!("{why}");
+            }
+        }
+    }
+
+    /// Starts a module, with a device or system around it, whose link is down.
+    async fn start(&self) -> Result<Run, String> {
+        self.start_against(&self.settings).await
+    }
+
+    /// The same with a device that has other settings.
+    async fn start_against(&self, device: &Value) -> Result<Run, String> {
+        let settings = &self.settings;
+        let device = self.device.map(|create| create(device)).transpose();
+        let device = device.map_err(|error| format!("the device model does not start: {error}"))?;
+        let logic = self.manifest.kind == Kind::Logic;
+        let system = logic.then(|| self.system.map_or_else(MockSystem::new, |system| system()));
+        let run = Run::start::<D>(settings.clone(), Around { device, system }).await?;
+        run.map_err(|error| format!("the module does not start with the settings {settings}: {error}"))
+    }
+
+    /// Why a rule does not apply that needs a device which answers.
+    fn no_device(&self) -> Option<String> {
+        match self.manifest.kind {
+            Kind::Logic => Some("a logic driver has no device".into()),
+            _ if self.device.is_none() => Some("the package has no emulator".into()),
+            _ => None,
+        }
+    }
+}
+
+/// Runs a part of the suite in a time of its own.
+fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.map_err(|error| error.to_string())?.block_on(work)
+}
+
+/// Tests that a driver keeps what every driver has to keep: see [`testing::suite`](crate::testing::suite).
+#[macro_export]
+macro_rules! standard_suite {
+    ($driver:ty $(, emulator = $emulator:ty)? $(, settings = $settings:expr)? $(, system = $system:expr)? $(,)?) => {
+        mod standard_suite {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn suite() -> $crate::testing::suite::Suite<$driver> {
+                let suite = $crate::testing::suite::Suite::<$driver>::default();
+                $(let suite = suite.emulator::<$emulator>();)?
+                $(let suite = suite.settings($settings);)?
+                $(let suite = suite.system(|| $system);)?
+                suite
+            }
+
+            $crate::__standard_suite! {
+                has_docs_on_every_function_setting_and_status: documented,
+                keeps_the_contracts_of_its_interfaces: interfaces,
+                recovers_from_a_drop_at_any_moment: drops,
+                recovers_from_a_drop_in_mid_frame: drops_in_mid_frame,
+                recovers_from_a_silent_device: silence,
+                recovers_from_garbage: garbage,
+                understands_one_byte_at_a_time: bytewise,
+                recovers_from_a_flood: flood,
+                recovers_from_a_flapping_link: flaps,
+                never_loses_a_caller: callers,
+                survives_changes_of_its_system: system_changes,
+                parses_anything_without_a_panic: anything,
+                keeps_secrets_out_of_logs_and_status: secrets,
+                stops_promptly: stops,
+            }
+        }
+    };
+}
+
+/// A test for each rule.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __standard_suite {
+    ($($name:ident: $rule:ident,)*) => {
+        $(#[test]
+        fn $name() {
+            suite().check(stringify!($name), |suite| suite.$rule());
+        })*
+    };
+}
