@@ -1,4 +1,4 @@
-//! A projector that speaks PJLink class 1, as the specification describes it: it warms up and cools down, refuses
+//! A projector that speaks PJLink class 2, as the specification describes it: it warms up and cools down, refuses
 //! what cannot be done meanwhile (`ERR3`), and asks for the password if it has one.
 
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use drivers_sdk::emulator::{Device, DeviceStream};
 use drivers_sdk::prelude::*;
 
 use crate::Options;
-use crate::class1::digest;
+use crate::wire::digest;
 
 /// The projector as a device that connections share.
 pub struct Emulator(RefCell<Projector>);
@@ -41,6 +41,8 @@ impl Device for Emulator {
 const LONGEST: usize = 136;
 const WARM_UP: Duration = Duration::from_secs(2);
 const COOL_DOWN: Duration = Duration::from_secs(3);
+/// What came with class 2.
+const CLASS2: [&str; 9] = ["FREZ", "INNM", "IRES", "RRES", "FILT", "RLMP", "RFIL", "SNUM", "SVER"];
 const INPUTS: [&str; 4] = ["11", "31", "32", "51"];
 
 /// The projector, which outlasts connections.
@@ -50,6 +52,7 @@ pub struct Projector {
     input: &'static str,
     /// As `AVMT ?` says it.
     mute: &'static str,
+    frozen: bool,
     used: Duration,
 }
 
@@ -73,6 +76,7 @@ impl Projector {
             power: Power::Standby,
             input: INPUTS[1],
             mute: "30",
+            frozen: false,
             used: Duration::from_secs(1_200 * 3_600),
         }
     }
@@ -96,13 +100,20 @@ impl Projector {
             };
             (line, session.nonce) = (rest, None);
         }
-        let (command, parameter) = line.strip_prefix("%1")?.split_once(' ')?;
+        let (command, parameter) = line.split_once(' ')?;
+        let (class, _) = command.split_at_checked(2).filter(|(class, _)| ["%1", "%2"].contains(class))?;
         if line.len() >= LONGEST {
-            return Some(format!("%1{command}=ERR2"));
+            return Some(format!("{command}=ERR2"));
         }
         self.pass(now);
         let command = command.to_uppercase();
-        Some(format!("%1{command}={}", self.obey(&command, parameter, now)))
+        let name = command.strip_prefix(class)?;
+        let answer = if CLASS2.contains(&name) == (class == "%2") {
+            self.obey(name, parameter, now)
+        } else {
+            "ERR1".into()
+        };
+        Some(format!("{command}={answer}"))
     }
 
     fn obey(&mut self, command: &str, parameter: &str, now: Instant) -> String {
@@ -122,12 +133,12 @@ impl Projector {
                 }
                 (Power::On(_), "0") => {
                     self.power = Power::Cooling(now + COOL_DOWN);
-                    self.mute = "30";
+                    (self.mute, self.frozen) = ("30", false);
                     "OK"
                 }
                 _ => "OK",
             },
-            ("INPT" | "AVMT", _) if !on => "ERR3",
+            ("INPT" | "AVMT" | "FREZ" | "IRES", _) if !on => "ERR3",
             ("INPT", "?") => self.input,
             ("INPT", wanted) => match INPUTS.iter().find(|input| **input == wanted) {
                 Some(input) => {
@@ -153,7 +164,25 @@ impl Projector {
             ("INF1", "?") => "Headend",
             ("INF2", "?") => "PJLink emulator",
             ("INFO", "?") => "Not a real lamp",
-            ("CLSS", "?") => "1",
+            ("CLSS", "?") => "2",
+            ("FREZ", "?") => return u8::from(self.frozen).to_string(),
+            ("FREZ", "0" | "1") => {
+                self.frozen = parameter == "1";
+                "OK"
+            }
+            ("INNM", wanted) => {
+                match INPUTS.iter().position(|input| Some(*input) == wanted.strip_prefix('?')) {
+                    Some(place) => ["Computer", "HDMI 1", "HDMI 2", "Network"][place],
+                    None => "ERR2",
+                }
+            }
+            ("IRES" | "RRES", "?") => "1920x1080",
+            ("FILT", "?") => return (self.used.as_secs() / 3_600).to_string(),
+            ("RLMP", "?") => "LAMP-1",
+            ("RFIL", "?") => "FILTER-1",
+            ("SNUM", "?") => "0001",
+            ("SVER", "?") => "1.0",
+            ("FREZ" | "IRES" | "RRES" | "FILT" | "RLMP" | "RFIL" | "SNUM" | "SVER", _) => "ERR2",
             ("POWR" | "ERST" | "LAMP" | "INST" | "NAME" | "INF1" | "INF2" | "INFO" | "CLSS", _) => "ERR2",
             _ => "ERR1",
         }
@@ -210,6 +239,11 @@ mod tests {
         assert_eq!(ask("%1ABCD ?", 6), "%1ABCD=ERR1");
         assert_eq!(ask("%1POWR 7", 6), "%1POWR=ERR2");
         assert_eq!(ask("nonsense", 6), "");
+        assert_eq!(ask("%2FREZ 1", 6), "%2FREZ=ERR3");
+        assert_eq!(ask("%1FREZ ?", 6), "%1FREZ=ERR1");
+        assert_eq!(ask("%2INNM ?31", 6), "%2INNM=HDMI 1");
+        assert_eq!(ask("%2INNM ?99", 6), "%2INNM=ERR2");
+        assert_eq!(ask("%3POWR ?", 6), "");
     }
 
     #[test]
@@ -222,7 +256,7 @@ mod tests {
         assert_eq!(ask("%1POWR ?"), "PJLINK ERRA");
         assert_eq!(ask("00000000000000000000000000000000%1POWR ?"), "PJLINK ERRA");
         assert_eq!(ask("5d8409bc1c3fa39749434aa3a5c38682%1POWR ?"), "%1POWR=0");
-        assert_eq!(ask("%1CLSS ?"), "%1CLSS=1");
+        assert_eq!(ask("%1CLSS ?"), "%1CLSS=2");
     }
 
     #[test]

@@ -1,14 +1,17 @@
-//! Projectors and displays that speak PJLink class 1, over TCP port 4352.
+//! Projectors and displays that speak PJLink, class 1 or 2, over TCP port 4352.
 //!
 //! The projector speaks first: `PJLINK 0`, or `PJLINK 1` and a random number, with which the first command of the
-//! connection must be signed. Commands are `%1` and four letters; lines end with a carriage return.
+//! connection must be signed. Commands are `%1`, or `%2` for what came with class 2, and four letters; lines end with a carriage
+//! return.
 
-mod class1;
 mod emulator;
+mod wire;
 
-use class1::{answer, digest, faults, greeting, lamp_hours};
+use std::collections::BTreeMap;
+
 use drivers_sdk::interfaces::{InputSelection, Layer, Muteable, Powerable};
 use drivers_sdk::prelude::*;
+use wire::{answer, digest, faults, greeting, lamp_hours};
 
 #[derive(Settings)]
 pub struct Options {
@@ -37,6 +40,21 @@ struct State {
     name: Option<String>,
     manufacturer: Option<String>,
     model: Option<String>,
+    /// 1 or 2. What follows is only known of class 2.
+    class: Option<u8>,
+    /// What people call the inputs, by their numbers.
+    input_names: BTreeMap<String, String>,
+    /// What comes in: `1920x1080`; absent if nothing does, or it does not know.
+    resolution: Option<String>,
+    /// Whether the picture stands still.
+    frozen: Option<bool>,
+    /// Hours of the filter.
+    filter_hours: Option<u32>,
+    serial_number: Option<String>,
+    software: Option<String>,
+    /// Models to order when they are used up.
+    lamp_model: Option<String>,
+    filter_model: Option<String>,
 }
 
 /// What the lamp does.
@@ -53,7 +71,7 @@ struct Projector {
     polls: RefCell<Option<Schedule>>,
 }
 
-/// Any projector or display that speaks PJLink class 1.
+/// Any projector or display that speaks PJLink.
 #[driver(
     name = "PJLink projector", module = "Display", tcp = 4352, framing = lines("\r"),
     settings = Options, status = State, implements(Powerable, InputSelection, Muteable),
@@ -71,8 +89,8 @@ impl Projector {
             }
         };
         cx.hide(&signature);
-        let class = cx.send(format!("{signature}%1CLSS ?")).reply(answer("CLSS")).await?;
-        cx.debug(format!("PJLink class {class}"));
+        let class = cx.send(format!("{signature}%1CLSS ?")).reply(answer("%1CLSS")).await?;
+        cx.status.set(|status| status.class = class.parse().ok());
         Ok(())
     }
 
@@ -80,17 +98,37 @@ impl Projector {
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
         self.schedule(cx);
-        let inputs = self.ask(cx, "INST", "?").await?;
-        let name = self.ask(cx, "NAME", "?").await?;
-        let manufacturer = self.ask(cx, "INF1", "?").await?;
-        let model = self.ask(cx, "INF2", "?").await?;
+        let inputs = self.ask(cx, "%1INST", "?").await?;
+        let name = self.ask(cx, "%1NAME", "?").await?;
+        let manufacturer = self.ask(cx, "%1INF1", "?").await?;
+        let model = self.ask(cx, "%1INF2", "?").await?;
         cx.status.set(|status| {
             status.inputs = inputs.split(' ').map(Into::into).collect();
             status.name = Some(name);
             status.manufacturer = Some(manufacturer);
             status.model = Some(model);
         });
+        if self.is_class2(cx) {
+            self.meet_class2(cx).await?;
+        }
         self.poll(cx).await
+    }
+
+    /// Not every projector has all of it: what it refuses is absent.
+    async fn meet_class2(&self, cx: &Cx<Self>) -> Result {
+        let mut names = BTreeMap::new();
+        for input in cx.status.get(|status| status.inputs.clone()) {
+            if let Some(name) = self.learn(cx, "%2INNM", &format!("?{input}")).await? {
+                names.insert(input, name);
+            }
+        }
+        let (serial, software) = (self.learn(cx, "%2SNUM", "?").await?, self.learn(cx, "%2SVER", "?").await?);
+        let (lamp, filter) = (self.learn(cx, "%2RLMP", "?").await?, self.learn(cx, "%2RFIL", "?").await?);
+        cx.status.set(|status| {
+            (status.input_names, status.serial_number, status.software) = (names, serial, software);
+            (status.lamp_model, status.filter_model) = (lamp, filter);
+        });
+        Ok(())
     }
 
     /// Polls as often as the settings say, as long as the connection lives.
@@ -108,7 +146,7 @@ impl Projector {
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
-        let power = self.ask(cx, "POWR", "?").await?;
+        let power = self.ask(cx, "%1POWR", "?").await?;
         let state = match &*power {
             "0" => Power::Standby,
             "1" => Power::On,
@@ -121,16 +159,27 @@ impl Projector {
             status.power = Some(matches!(state, Power::On | Power::Warming));
         });
         if state == Power::On {
-            let input = self.ask(cx, "INPT", "?").await?;
-            let mute = self.ask(cx, "AVMT", "?").await?;
+            let input = self.ask(cx, "%1INPT", "?").await?;
+            let mute = self.ask(cx, "%1AVMT", "?").await?;
             cx.status.set(|status| {
                 status.input = Some(input);
                 status.mute = Some(mute == "31");
             });
         }
-        let faults = faults(&self.ask(cx, "ERST", "?").await?);
+        if self.is_class2(cx) {
+            // Off, it refuses both.
+            let (resolution, frozen) =
+                (self.learn(cx, "%2IRES", "?").await?, self.learn(cx, "%2FREZ", "?").await?);
+            let hours = self.learn(cx, "%2FILT", "?").await?;
+            cx.status.set(|status| {
+                status.resolution = resolution.filter(|resolution| resolution.contains('x'));
+                status.frozen = frozen.map(|frozen| frozen == "1");
+                status.filter_hours = hours.and_then(|hours| hours.parse().ok());
+            });
+        }
+        let faults = faults(&self.ask(cx, "%1ERST", "?").await?);
         // Projectors without a lamp refuse this one.
-        let lamps = self.ask(cx, "LAMP", "?").await.map_or(Vec::new(), |lamps| lamp_hours(&lamps));
+        let lamps = self.learn(cx, "%1LAMP", "?").await?.map_or(Vec::new(), |lamps| lamp_hours(&lamps));
         cx.status.set(|status| {
             status.faults = faults;
             status.lamp_hours = lamps;
@@ -138,14 +187,40 @@ impl Projector {
         Ok(())
     }
 
+    /// Makes the picture stand still, or go on: class 2.
+    #[function]
+    async fn freeze(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
+        self.ask(cx, "%2FREZ", if on { "1" } else { "0" }).await?;
+        cx.status.set(|status| status.frozen = Some(on));
+        Ok(on)
+    }
+
+    /// Makes the speaker a step louder, or quieter: class 2.
+    #[function]
+    async fn step_volume(&self, cx: &Cx<Self>, louder: bool) -> Result {
+        self.ask(cx, "%2SVOL", if louder { "1" } else { "0" }).await.map(drop)
+    }
+
+    fn is_class2(&self, cx: &Cx<Self>) -> bool {
+        cx.status.get(|status| status.class >= Some(2))
+    }
+
+    /// What the projector may refuse to say.
+    async fn learn(&self, cx: &Cx<Self>, command: &'static str, parameter: &str) -> Result<Option<String>> {
+        match self.ask(cx, command, parameter).await {
+            Err(error) if error.code() == "device" => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
     async fn ask(&self, cx: &Cx<Self>, command: &'static str, parameter: &str) -> Result<String> {
-        cx.send(format!("%1{command} {parameter}")).reply(answer(command)).await
+        cx.send(format!("{command} {parameter}")).reply(answer(command)).await
     }
 }
 
 impl Powerable for Projector {
     async fn power(&self, cx: &Cx<Self>, on: bool) -> Result<bool> {
-        self.ask(cx, "POWR", if on { "1" } else { "0" }).await?;
+        self.ask(cx, "%1POWR", if on { "1" } else { "0" }).await?;
         self.poll(cx).await?;
         Ok(on)
     }
@@ -156,7 +231,7 @@ impl InputSelection for Projector {
         if input.len() != 2 || !input.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Error::bad_request(format!("{input:?} is no input: it has two digits, such as 31")));
         }
-        self.ask(cx, "INPT", &input).await?;
+        self.ask(cx, "%1INPT", &input).await?;
         cx.status.set(|status| status.input = Some(input));
         Ok(())
     }
@@ -169,11 +244,14 @@ impl Muteable for Projector {
             Layer::Audio => 2,
             Layer::AudioVideo => 3,
         };
-        self.ask(cx, "AVMT", &format!("{what}{}", u8::from(on))).await?;
-        let muted = self.ask(cx, "AVMT", "?").await?;
+        self.ask(cx, "%1AVMT", &format!("{what}{}", u8::from(on))).await?;
+        let muted = self.ask(cx, "%1AVMT", "?").await?;
         cx.status.set(|status| status.mute = Some(muted == "31"));
         Ok(on)
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 drivers_sdk::main!(Projector, emulator = emulator::Emulator);

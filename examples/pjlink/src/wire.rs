@@ -1,4 +1,5 @@
-//! PJLink class 1 on the wire: what a projector answers, and what that means.
+//! PJLink on the wire: what a projector answers, and what that means. Commands of class 1 begin with `%1`, those that came with
+//! class 2 with `%2`.
 
 use drivers_sdk::prelude::*;
 use md5::{Digest, Md5};
@@ -16,14 +17,14 @@ pub fn greeting(line: &str) -> Option<Option<String>> {
     }
 }
 
-/// Reads what the projector answers to `command`: the value, or why it refused.
+/// Reads what the projector answers to `command`, such as `%1POWR`: the value, or why it refused.
 pub fn answer(command: &'static str) -> impl Matcher<Output = String> {
     parse_bytes(move |line| {
         let line = String::from_utf8_lossy(line);
         if line == "PJLINK ERRA" {
             return Some(Err(Error::device("the projector refused the password")));
         }
-        let value = line.strip_prefix("%1")?.strip_prefix(command)?.strip_prefix('=')?;
+        let value = line.strip_prefix(command)?.strip_prefix('=')?;
         Some(match value {
             "ERR1" => Err(Error::device("the projector does not know this command")),
             "ERR2" => Err(Error::device("the projector has no such input or value")),
@@ -83,12 +84,14 @@ mod tests {
 
     #[test]
     fn answers() {
-        assert_eq!(read("POWR", "%1POWR=1").unwrap().unwrap(), "1");
-        assert_eq!(read("NAME", "%1NAME=").unwrap().unwrap(), "");
-        assert!(read("POWR", "%1INPT=31").is_none());
-        assert!(read("POWR", "").is_none());
-        assert!(read("POWR", "%1POWR=ERR3").unwrap().unwrap_err().message().contains("cooling"));
-        assert!(read("POWR", "PJLINK ERRA").unwrap().unwrap_err().message().contains("password"));
+        assert_eq!(read("%1POWR", "%1POWR=1").unwrap().unwrap(), "1");
+        assert_eq!(read("%1NAME", "%1NAME=").unwrap().unwrap(), "");
+        assert!(read("%1POWR", "%1INPT=31").is_none());
+        assert!(read("%1POWR", "").is_none());
+        assert_eq!(read("%2FREZ", "%2FREZ=1").unwrap().unwrap(), "1");
+        assert!(read("%2INPT", "%1INPT=31").is_none());
+        assert!(read("%1POWR", "%1POWR=ERR3").unwrap().unwrap_err().message().contains("cooling"));
+        assert!(read("%1POWR", "PJLINK ERRA").unwrap().unwrap_err().message().contains("password"));
     }
 
     #[test]
