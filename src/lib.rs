@@ -3,7 +3,7 @@
 //! Dependencies point down only:
 //!
 //! ```text
-//! api            the control API: auth, resources, exec, live state
+//! api            the control API: auth, resources, exec, live state          author   a driver author's commands
 //! runtime        reconciler, supervisor, status table
 //! repositories   git, builds, artifacts      connections   links to devices      store   desired state
 //! ssh            whom ssh trusts, and how it signs in: for repositories and connections
@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 pub mod api;
+pub mod author;
 pub mod client;
 pub mod config;
 pub mod connections;

@@ -1,9 +1,13 @@
 //! The command line: what was asked for, in words that the library understands.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use headend::{
+    author,
     client::{self, Access},
     config::{self, Config, Overrides},
     daemon,
@@ -52,6 +56,20 @@ enum Command {
         #[command(flatten)]
         client: Client,
     },
+    /// What drivers are written with, on your own machine; no daemon is needed.
+    #[command(subcommand)]
+    Driver(Driver),
+    /// Serves the model of a device that a driver package carries, for any program, until interrupted.
+    Emulate {
+        /// The package's folder, or its name in the driver repository that is the current folder.
+        package: String,
+        /// Where; the device's own port on loopback if nothing is said.
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<std::net::SocketAddr>,
+        /// Settings of the module that it stands in for, such as its password.
+        #[arg(long, value_name = "JSON")]
+        settings: Option<String>,
+    },
     /// Shows a module's log.
     Logs {
         /// A system and one of its modules, or a module's id.
@@ -99,6 +117,36 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum Driver {
+    /// Makes a driver package that works, in a driver repository or a new one.
+    New {
+        /// Of the package: lamp, meeting-room.
+        name: String,
+        /// How the device is reached.
+        #[arg(long, value_enum)]
+        kind: author::Kind,
+        /// The driver repository; made if there is none. The current folder if nothing is said.
+        #[arg(long = "in", value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Writes a page in Markdown for each driver, from what it declares.
+    Docs {
+        /// A driver's folder, or a repository's.
+        #[arg(value_name = "PATH", default_value = ".")]
+        path: PathBuf,
+        /// Where to; `docs` in PATH if nothing is said.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Puts this program's copy of drivers-sdk where a driver repository's cargo finds it.
+    Sdk {
+        /// The driver repository.
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+    },
+}
+
 #[derive(clap::Args)]
 struct Where {
     /// The configuration; config.example.toml shows every option.
@@ -141,12 +189,45 @@ fn main() -> ExitCode {
         Command::Status { target, client } => talk(client, client::Command::Status { target }),
         Command::Exec { words, client } => talk(client, client::Command::Exec { words }),
         Command::Watch { words, client } => talk(client, client::Command::Watch { words }),
+        Command::Driver(command) => driver(command),
+        Command::Emulate { package, listen, settings } => emulate(&package, listen, settings),
         Command::Logs { target, follow, client } => talk(client, client::Command::Logs { target, follow }),
         Command::Wire { target, follow, format, save, direction, last, client } => {
             let wire = client::Wire { follow, format, save, direction, last };
             talk(client, client::Command::Wire { target, wire })
         }
         Command::Record { target, save, client } => talk(client, client::Command::Record { target, save }),
+    }
+}
+
+fn driver(command: Driver) -> ExitCode {
+    let done = match command {
+        Driver::New { name, kind, folder } => {
+            author::new(&name, kind, folder.as_deref()).map(|made| println!("{made}"))
+        }
+        Driver::Docs { path, out } => docs(&path, out),
+        Driver::Sdk { folder } => author::sdk::settle(&folder)
+            .map(|place| println!("cargo finds drivers-sdk in {}", place.display())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.code()),
+    }
+}
+
+fn docs(path: &Path, out: Option<PathBuf>) -> author::Result<()> {
+    let out = out.unwrap_or_else(|| path.join("docs"));
+    for file in author::docs::write(&author::packages(path)?, &out)? {
+        println!("{}", file.display());
+    }
+    Ok(())
+}
+
+fn emulate(package: &str, listen: Option<std::net::SocketAddr>, settings: Option<String>) -> ExitCode {
+    let options = author::emulate::Options { listen, settings, trampoline: Some("/proc/self/exe".into()) };
+    match author::package(package).and_then(|package| author::emulate(&package, options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.code()),
     }
 }
 

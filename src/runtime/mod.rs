@@ -48,7 +48,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use exec::{Exec, Reply, Target};
+pub(crate) use host::{Tail, follow};
 pub use options::Options;
+pub(crate) use spawner::{Child, Launch, Output, Spawner};
 pub use subscriptions::Subscription;
 pub use view::{DriverView, ModuleView, ProcessView};
 

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod author;
 mod builds;
 mod client;
 mod devices;

@@ -14,7 +14,7 @@ mod cargo;
 mod error;
 mod job;
 mod process;
-mod sdk;
+pub(crate) mod sdk;
 mod slot;
 mod work;
 

@@ -48,7 +48,7 @@ fn files() -> BTreeMap<String, Cow<'static, [u8]>> {
 }
 
 /// The version of the SDK that this daemon carries.
-pub(super) fn version() -> Option<semver::Version> {
+pub(crate) fn version() -> Option<semver::Version> {
     let manifest = MANIFEST.parse::<toml::Table>().ok()?;
     semver::Version::parse(manifest.get("package")?.get("version")?.as_str()?).ok()
 }
@@ -65,37 +65,52 @@ pub(super) fn unpack(root: &Path) -> Result<PathBuf> {
     let name: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let parent = root.join("sdk");
     let place = parent.join(name);
-    let whole = |place: &Path| {
-        files.iter().all(|(path, contents)| fs::read(place.join(path)).is_ok_and(|found| found == **contents))
-    };
-    if whole(&place) {
-        return Ok(place);
-    }
-    let unpacked = (|| -> io::Result<()> {
-        fs::create_dir_all(&parent)?;
-        let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent)?;
-        for (path, contents) in &files {
-            let path = fresh.path().join(path);
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let mut file = File::create(path)?;
-            file.write_all(contents)?;
-            file.sync_all()?;
-        }
+    let unpacked = put(&place, &files).and_then(|changed| {
         // Whatever else is here belongs to another version of the daemon, or was left by a crash.
-        for entry in fs::read_dir(&parent)?.filter_map(io::Result::ok) {
-            if entry.path() != fresh.path() {
+        for entry in fs::read_dir(&parent)?.filter_map(io::Result::ok).filter(|_| changed) {
+            if entry.path() != place {
                 fs::remove_dir_all(entry.path())?;
             }
         }
-        fs::rename(fresh.path(), &place)?;
-        let _ = fresh.keep();
-        File::open(&parent)?.sync_all()
-    })();
-    unpacked.map_err(|error| Error::disk(&place, "unpacked", &error))?;
-    tracing::info!(folder = %place.display(), files = files.len(), "unpacked drivers-sdk");
+        Ok(changed)
+    });
+    if unpacked.map_err(|error| Error::disk(&place, "unpacked", &error))? {
+        tracing::info!(folder = %place.display(), files = files.len(), "unpacked drivers-sdk");
+    }
     Ok(place)
+}
+
+/// Makes `place` the folder of the SDK; whatever else was there is gone. One that is whole is not touched, so that cargo
+/// has nothing to compile again.
+pub(crate) fn unpack_to(place: &Path) -> Result<()> {
+    put(place, &files()).map(drop).map_err(|error| Error::disk(place, "unpacked", &error))
+}
+
+/// Whether anything had to be written.
+fn put(place: &Path, files: &BTreeMap<String, Cow<'static, [u8]>>) -> io::Result<bool> {
+    if files.iter().all(|(path, contents)| fs::read(place.join(path)).is_ok_and(|found| found == **contents))
+    {
+        return Ok(false);
+    }
+    let parent = place.parent().unwrap_or(place);
+    fs::create_dir_all(parent)?;
+    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
+    for (path, contents) in files {
+        let path = fresh.path().join(path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut file = File::create(path)?;
+        file.write_all(contents)?;
+        file.sync_all()?;
+    }
+    match fs::remove_dir_all(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::rename(fresh.path(), place)?,
+    }
+    let _ = fresh.keep();
+    File::open(parent)?.sync_all()?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -1,0 +1,181 @@
+//! Driver packages in a work tree, and their programs: asked of cargo, built by cargo, in the author's own environment.
+//!
+//! What cargo says while it builds goes to the terminal as it is. Programs are those of the `dev` profile: an author builds
+//! often and runs little.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use drivers_sdk_protocol::Manifest;
+use serde::Deserialize;
+
+use super::{Error, Result, sdk};
+
+/// A driver package.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// As its Cargo.toml says.
+    pub name: String,
+    /// Where its Cargo.toml is.
+    pub folder: PathBuf,
+    /// The folder of the workspace that it belongs to.
+    pub workspace: PathBuf,
+    /// Its program: the one of its own name, if there are several.
+    binary: String,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Found>,
+    workspace_root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    name: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// `dev`, `build`; none for a usual one.
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// What cargo tells of a build.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    manifest_path: Option<PathBuf>,
+    executable: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+/// The driver that is meant: a package's folder, or its name in the workspace of the current folder.
+pub fn package(which: &str) -> Result<Package> {
+    let path = Path::new(which);
+    if path.join("Cargo.toml").is_file() {
+        let mut all = packages(path)?;
+        return match (all.pop(), all.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (last, _) => {
+                let names: Vec<_> = all.iter().chain(&last).map(|package| package.name.as_str()).collect();
+                Err(Error::place(
+                    path,
+                    format!("there are several drivers: {}. Say which: its folder", names.join(", ")),
+                ))
+            }
+        };
+    }
+    let named = |package: &Package| package.name == which;
+    match packages(Path::new(".")).map(|all| all.into_iter().find(named)) {
+        Ok(Some(package)) => Ok(package),
+        _ => Err(Error::place(
+            path,
+            "there is no such package: neither a folder with a Cargo.toml, nor the name of a driver in the current workspace",
+        )),
+    }
+}
+
+/// The drivers in a folder: the package that it is, or those of the workspace that it is; sorted by name.
+pub fn packages(folder: &Path) -> Result<Vec<Package>> {
+    let manifest = folder.join("Cargo.toml");
+    if !manifest.is_file() {
+        return Err(Error::place(
+            folder,
+            "there is no Cargo.toml. Say the folder of a driver, or of a driver repository",
+        ));
+    }
+    let manifest = manifest.canonicalize().map_err(Error::disk(&manifest, "read"))?;
+    let mut command = cargo(folder);
+    command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(&manifest);
+    let output = command.stderr(Stdio::inherit()).output().map_err(Error::NoCargo)?;
+    let unreadable = || Error::Cargo { what: format!("reading {}", manifest.display()) };
+    if !output.status.success() {
+        return Err(unreadable());
+    }
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(|_| unreadable())?;
+    let mut found = metadata.packages;
+    // A package stands for itself, though cargo tells of all its siblings.
+    if let Some(this) = found.iter().position(|package| package.manifest_path == manifest) {
+        found = vec![found.swap_remove(this)];
+    }
+    let read = |found: Found| {
+        let is_sdk = |on: &Dependency| on.name == "drivers-sdk" && on.kind.is_none();
+        let programs = found.targets.iter().filter(|target| target.kind.iter().any(|kind| kind == "bin"));
+        let names: Vec<_> = programs.map(|program| &program.name).collect();
+        let binary = names.iter().find(|name| ***name == found.name).or(names.first())?.to_string();
+        found.dependencies.iter().any(is_sdk).then(|| Package {
+            folder: found.manifest_path.parent().map(Path::to_owned).unwrap_or_default(),
+            workspace: metadata.workspace_root.clone(),
+            name: found.name.clone(),
+            binary,
+        })
+    };
+    let mut drivers: Vec<Package> = found.into_iter().filter_map(read).collect();
+    drivers.sort_by(|a, b| a.name.cmp(&b.name));
+    if drivers.is_empty() {
+        let why =
+            "there is no driver: a package with a dependency on drivers-sdk and a program (src/main.rs)";
+        return Err(Error::place(folder, why));
+    }
+    Ok(drivers)
+}
+
+impl Package {
+    /// Builds it; the program's path.
+    pub fn build(&self) -> Result<PathBuf> {
+        sdk::refresh(&self.workspace)?;
+        let mut command = cargo(&self.folder);
+        command.args(["build", "--message-format=json-render-diagnostics", "--package", &self.name]);
+        command.args(["--bin", &self.binary]);
+        let output = command.stderr(Stdio::inherit()).output().map_err(Error::NoCargo)?;
+        let failed = || Error::Cargo { what: format!("building {}", self.name) };
+        if !output.status.success() {
+            return Err(failed());
+        }
+        let messages = output.stdout.split(|byte| *byte == b'\n');
+        let mut messages = messages.filter_map(|line| serde_json::from_slice::<Message>(line).ok());
+        let manifest = self.folder.join("Cargo.toml");
+        let program = messages.find_map(|message| {
+            let ours = message.reason == "compiler-artifact"
+                && message.manifest_path.as_ref() == Some(&manifest)
+                && message.target.is_some_and(|target| target.name == self.binary);
+            message.executable.filter(|_| ours)
+        });
+        program.ok_or_else(failed)
+    }
+
+    /// Builds it, and asks the program what it declares.
+    pub fn manifest(&self) -> Result<(PathBuf, Manifest)> {
+        let program = self.build()?;
+        let output = Command::new(&program).arg("--manifest").stdin(Stdio::null()).output();
+        let output = output.map_err(Error::disk(&program, "run"))?;
+        match serde_json::from_slice(&output.stdout) {
+            Ok(manifest) if output.status.success() => Ok((program, manifest)),
+            _ => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                Err(Error::place(
+                    &program,
+                    format!("`--manifest` gives no manifest ({}): {said}", output.status),
+                ))
+            }
+        }
+    }
+}
+
+/// Cargo, where it finds the configuration of a repository.
+pub(super) fn cargo(folder: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}

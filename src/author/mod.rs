@@ -1,0 +1,17 @@
+//! What a driver's author does on a machine of their own, without a daemon: `headend driver …` and `headend emulate`.
+//!
+//! Packages are the author's, in their work tree, and cargo is theirs too: it runs in their environment, in their target
+//! folder, and says what it says on their terminal. [`new`] makes a package, [`sdk`] puts `drivers-sdk` where cargo finds it,
+//! [`package`] and [`packages`] find what there is; [`docs`] describes drivers, [`emulate`] serves their models of devices.
+
+mod cargo;
+pub mod docs;
+pub mod emulate;
+mod error;
+pub mod new;
+pub mod sdk;
+
+pub use cargo::{Package, package, packages};
+pub use emulate::emulate;
+pub use error::{Error, Result};
+pub use new::{Kind, new};

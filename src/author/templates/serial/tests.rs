@@ -1,0 +1,44 @@
+//! The driver against a script, and against the model of its device. Time is the test's own: nothing here waits.
+
+use drivers_sdk::testing::*;
+
+use crate::NewDriver;
+use crate::emulator::Emulator;
+use crate::packet;
+
+// What every driver has to keep: `headend driver check` shows it as a table.
+drivers_sdk::testing::standard_suite!(NewDriver, emulator = Emulator);
+
+#[test]
+fn frames_have_a_checksum() {
+    assert_eq!(packet::packet(0x02, 3), [0xA5, 0x02, 0x03, 0xAA]);
+    assert_eq!(packet::read(&[0xA5, 0x02, 0x03, 0xAA]), Some((0x02, 3)));
+    assert_eq!(packet::read(&[0xA5, 0x02, 0x03, 0xAB]), None);
+}
+
+#[tokio::test]
+async fn it_asks_and_tells() {
+    let driver = Harness::<NewDriver>::new().await;
+    driver.connect().await;
+    driver.expect([0xA5, 0x01, 0x00, 0xA6]).await;
+    driver.reply([0xA5, 0x01, 0x04, 0xAA]).await;
+    driver.status("input", 4).await;
+
+    let call = driver.call("input", (3,));
+    driver.expect([0xA5, 0x02, 0x03, 0xAA]).await;
+    driver.reply([0xA5, 0x02, 0x03, 0xAA]).await;
+    assert_eq!(call.await, Ok(json!(3)));
+    driver.status("input", 3).await;
+}
+
+#[tokio::test]
+async fn it_shows_an_input_of_the_model_and_is_refused_one_that_is_not_there() {
+    let driver = Harness::<NewDriver>::emulated::<Emulator>(json!({})).await;
+    driver.status("input", 1).await;
+    driver.call("input", (2,)).await.unwrap();
+    driver.status("input", 2).await;
+    assert_eq!(
+        driver.call("input", (9,)).await.unwrap_err().code(),
+        "device"
+    );
+}
