@@ -63,6 +63,10 @@ pub(super) fn connect(daemon: &Rc<Daemon>, device: Rc<dyn Far>) {
                 if !messages {
                     this.said(Form::Bytes, &buffer.split());
                 }
+                if !this.look().link.open {
+                    // It broke just now, and this task ends as soon as it waits.
+                    std::future::pending::<()>().await;
+                }
                 while messages && let Ok(Some((form, message))) = emulated::decode(&mut buffer) {
                     this.said(form, &message);
                 }

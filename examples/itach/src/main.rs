@@ -5,6 +5,8 @@
 
 mod emulator;
 mod ir;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +25,7 @@ pub struct Options {
 
 #[derive(Default, Status)]
 struct State {
+    /// Of its firmware.
     version: Option<String>,
     /// What it has, by module: `3 RELAY`, `1 SERIAL`.
     modules: BTreeMap<String, String>,
@@ -43,17 +46,27 @@ struct Unit {
 impl Unit {
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
+        cx.every(secs(cx.settings().poll_seconds), Self::poll);
+        self.learn(cx).await?;
+        self.poll(cx).await
+    }
+
+    /// What the unit is, and what it has.
+    async fn learn(&self, cx: &Cx<Self>) -> Result {
         let end = exact("endlistdevices");
         let devices = cx.send("getdevices").reply(lines_until(end)).await?;
         let modules = devices.iter().filter_map(|line| module(&line.text())).collect();
         let version =
             cx.send("getversion").reply(reply(|line| Some(line.rsplit(',').next()?.to_owned()))).await?;
         cx.status.set(|status| (status.modules, status.version) = (modules, Some(version)));
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        self.poll(cx).await
+        Ok(())
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
+        // It may have been silent when it was asked first.
+        if cx.status.get(|status| status.version.is_none()) {
+            self.learn(cx).await?;
+        }
         let modules = cx.status.get(|status| status.modules.clone());
         for (module, what) in modules {
             let Some(relays) = what.strip_suffix(" RELAY").and_then(|count| count.parse().ok()) else {

@@ -8,6 +8,8 @@ use std::rc::{Rc, Weak};
 use drivers_sdk::emulator::{Device, DeviceStream, DeviceWriter};
 use drivers_sdk::prelude::*;
 
+use crate::Options;
+
 const LIBRARY: [(&str, &str, &str); 4] = [
     ("lobby/rain.ogg", "Rain on the Roof", "The Gutters"),
     ("lobby/noon.ogg", "High Noon", "The Sundials"),
@@ -27,10 +29,11 @@ struct Peer {
 }
 
 impl Device for Emulator {
-    type Settings = ();
+    type Settings = Options;
 
-    fn create(_: ()) -> Result<Self> {
-        Ok(Emulator { player: RefCell::new(Player::new()), peers: RefCell::default() })
+    fn create(settings: Options) -> Result<Self> {
+        let player = Player { password: settings.password, ..Player::new() };
+        Ok(Emulator { player: RefCell::new(player), peers: RefCell::default() })
     }
 
     async fn session(&self, mut stream: DeviceStream) -> Result {
@@ -84,6 +87,7 @@ pub struct Player {
     state: State,
     volume: u8,
     random: bool,
+    password: Option<Secret>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -178,6 +182,10 @@ impl Player {
         let number = |text: &str| text.parse::<usize>().map_err(|_| (2, format!("Integer expected: {text}")));
         match words {
             ["ping"] => {}
+            ["password", given] => match &self.password {
+                Some(password) if password.reveal() == *given => {}
+                _ => return Err((3, "incorrect password".into())),
+            },
             ["status"] => return Ok(self.status()),
             ["currentsong"] => {
                 return Ok(self.queue.get(self.song).map_or_else(String::new, |song| describe(*song)));

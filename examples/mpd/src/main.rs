@@ -3,12 +3,14 @@
 
 mod emulator;
 mod reply;
+#[cfg(test)]
+mod tests;
 
 use drivers_sdk::prelude::*;
 use reply::{Answers, Pairs, command, request, value};
 
 #[derive(Settings)]
-struct Options {
+pub struct Options {
     /// Password of the server; leave it out if it has none.
     password: Option<Secret>,
 }
@@ -27,6 +29,7 @@ struct State {
     queue_length: Option<u32>,
     /// Why the player stopped, if it did so by itself.
     error: Option<String>,
+    /// Of the protocol that the server speaks.
     version: Option<String>,
 }
 
@@ -104,16 +107,19 @@ impl Player {
         self.tell(cx, "pause", &[if on { "1" } else { "0" }]).await
     }
 
+    /// Stops.
     #[function]
     async fn stop(&self, cx: &Cx<Self>) -> Result {
         self.tell(cx, "stop", &[]).await
     }
 
+    /// Plays the next song of the queue.
     #[function]
     async fn next(&self, cx: &Cx<Self>) -> Result {
         self.tell(cx, "next", &[]).await
     }
 
+    /// Plays the song before.
     #[function]
     async fn previous(&self, cx: &Cx<Self>) -> Result {
         self.tell(cx, "previous", &[]).await

@@ -1,8 +1,8 @@
 //! An `upsd` with one UPS, whose battery test goes on battery for a while.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
 
+use drivers_sdk::Instant;
 use drivers_sdk::emulator::{Device, DeviceStream};
 use drivers_sdk::prelude::*;
 

@@ -5,6 +5,8 @@
 
 mod emulator;
 mod reply;
+#[cfg(test)]
+mod tests;
 
 use drivers_sdk::prelude::*;
 use reply::{Flags, login, refused, variable, word};
@@ -27,9 +29,13 @@ pub struct Options {
 struct State {
     /// The words of the UPS: `OL` on line, `OB` on battery, `LB` low battery, `CHRG` charging, …
     status: Option<String>,
+    /// The mains are gone.
     on_battery: Option<bool>,
+    /// The battery is nearly empty.
     low_battery: Option<bool>,
+    /// The battery is being charged.
     charging: Option<bool>,
+    /// It is asked for more than it can give.
     overload: Option<bool>,
     /// The battery needs to be replaced.
     replace_battery: Option<bool>,
@@ -41,7 +47,9 @@ struct State {
     load: Option<f64>,
     /// Volt.
     input_voltage: Option<f64>,
+    /// Who made it.
     manufacturer: Option<String>,
+    /// What its maker calls it.
     model: Option<String>,
 }
 

@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::{Duration, Instant};
 
+use drivers_sdk::Instant;
 use drivers_sdk::emulator::{Device, DeviceStream};
 use drivers_sdk::prelude::*;
 

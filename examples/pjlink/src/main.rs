@@ -26,6 +26,7 @@ pub struct Options {
 struct State {
     /// Whether it is on, or on its way there.
     power: Option<bool>,
+    /// What the lamp does.
     power_state: Option<Power>,
     /// The input it shows: `11` is the first RGB input, `21` video, `31` digital, `41` storage, `51` network.
     input: Option<String>,
@@ -37,8 +38,11 @@ struct State {
     faults: Vec<String>,
     /// Hours of each lamp.
     lamp_hours: Vec<u32>,
+    /// The name somebody gave it.
     name: Option<String>,
+    /// Who made it.
     manufacturer: Option<String>,
+    /// What its maker calls it.
     model: Option<String>,
     /// 1 or 2. What follows is only known of class 2.
     class: Option<u8>,
@@ -50,10 +54,13 @@ struct State {
     frozen: Option<bool>,
     /// Hours of the filter.
     filter_hours: Option<u32>,
+    /// As its maker numbers it.
     serial_number: Option<String>,
+    /// The version of its firmware.
     software: Option<String>,
     /// Models to order when they are used up.
     lamp_model: Option<String>,
+    /// The filter to order for it.
     filter_model: Option<String>,
 }
 

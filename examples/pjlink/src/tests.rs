@@ -5,6 +5,8 @@ use drivers_sdk::testing::*;
 use super::Projector;
 use super::emulator::Emulator;
 
+drivers_sdk::testing::standard_suite!(Projector, emulator = Emulator);
+
 #[tokio::test]
 async fn class_2_has_names_serial_numbers_and_more() {
     let settings = json!({ "password": "JBMIAProjectorLink" });
@@ -46,4 +48,40 @@ async fn class_1_is_asked_nothing_else() {
     projector.status("input", "31").await;
     projector.status("faults", ["cover: warning"]).await;
     projector.status("frozen", None::<bool>).await;
+}
+
+#[tokio::test]
+async fn the_first_command_is_signed_as_the_specification_does_it() {
+    let projector = Harness::<Projector>::with(json!({"password": "JBMIAProjectorLink"})).await;
+    projector.connect().await;
+    projector.push("PJLINK 1 498e4a67\r").await;
+    projector.expect("5d8409bc1c3fa39749434aa3a5c38682%1CLSS ?\r").await;
+    projector.reply("PJLINK ERRA\r").await;
+    assert_eq!(projector.expect_drop().await, "the projector refused the password");
+}
+
+#[tokio::test]
+async fn it_warms_up_before_it_takes_an_input() {
+    let projector = Harness::<Projector>::emulated::<Emulator>(json!({"password": "secret"})).await;
+    projector.status("power_state", "standby").await;
+    assert_eq!(projector.call("power", (true,)).await, Ok(json!(true)));
+    projector.status("power_state", "warming").await;
+    let refused = projector.call("input", ("31",)).await.unwrap_err();
+    assert!(refused.message().contains("warming up"), "{refused}");
+    projector.advance(secs(20)).await;
+    projector.status("power_state", "on").await;
+    projector.call("input", ("32",)).await.unwrap();
+    projector.status("input", "32").await;
+    assert_eq!(projector.call("mute", (true,)).await, Ok(json!(true)));
+    projector.status("mute", true).await;
+}
+
+#[tokio::test]
+async fn a_projector_that_wants_a_password_says_so() {
+    let projector = Harness::<Projector>::new().await;
+    projector.connect().await;
+    projector.push("PJLINK 1 498e4a67\r").await;
+    assert!(projector.expect_drop().await.contains("set `password`"));
+    let refused = projector.call("power", (true,)).await.unwrap_err();
+    assert_eq!(refused.code(), "offline");
 }

@@ -3,6 +3,9 @@
 //! It owns no device. It calls the modules of its system by name and follows their status, so a display that somebody
 //! turns on by hand turns the room on too. Modules that are missing, or that fail, are left out and named.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use drivers_sdk::interfaces::Powerable;

@@ -49,9 +49,11 @@ impl<D: Driver> Suite<D> {
     pub(super) async fn healthy(&self) -> Result<Healthy, String> {
         let run = self.connected(Tamper::default()).await?;
         if !run.daemon.look().link.up {
-            return Err("the driver does not keep a connection to the package's emulator".into());
+            return Err(run.tell("the driver does not keep a connection to the package's emulator"));
         }
         let outcomes = run.probe(&self.manifest).await?;
+        // The status as it is when all of that was done: some of it may have made a key absent.
+        run.pass(WARM).await?;
         let said = run.daemon.look().said.clone();
         Ok(Healthy { run, outcomes, said })
     }
@@ -78,20 +80,19 @@ impl<D: Driver> Suite<D> {
                 return Err(run.tell(&format!("{fault}: `{name}` does not work again: {error:?}")));
             }
         }
+        let before = status(&healthy.run);
+        let mut why = String::new();
         for _ in 0..RECOVERY {
-            if run.daemon.look().link.up {
-                break;
-            }
+            let now = status(run);
+            let missing = before.iter().find(|key| !now.contains(key));
+            why = match (run.daemon.look().link.up, missing) {
+                (true, None) => return Ok(()),
+                (true, Some(key)) => format!("{fault}: the status `{key}` does not come back"),
+                (false, _) => format!("{fault}: the driver keeps dropping the connection"),
+            };
             run.pass(AGAIN).await?;
         }
-        if !run.daemon.look().link.up {
-            return Err(run.tell(&format!("{fault}: the driver keeps dropping the connection")));
-        }
-        let (now, before) = (status(run), status(&healthy.run));
-        match before.iter().find(|key| !now.contains(key)) {
-            Some(key) => Err(run.tell(&format!("{fault}: the status `{key}` does not come back"))),
-            None => Ok(()),
-        }
+        Err(run.tell(&why))
     }
 
     /// Breaks the conversation after so many bytes of the device, for each of them.

@@ -1,0 +1,40 @@
+//! The driver with a server of paper, and with its emulator.
+
+use drivers_sdk::testing::*;
+
+use crate::Player;
+use crate::emulator::Emulator;
+
+drivers_sdk::testing::standard_suite!(Player, emulator = Emulator);
+
+const REFRESH: &str = "noidle\ncommand_list_ok_begin\nstatus\ncurrentsong\ncommand_list_end\nidle\n";
+
+#[tokio::test]
+async fn what_another_client_changes_is_learnt_once_for_a_swarm_of_changes() {
+    let player = Harness::<Player>::new().await;
+    player.connect().await;
+    player.push("OK MPD 0.24.0\n").await;
+    player.expect(REFRESH).await;
+    player.reply("volume: 40\nstate: stop\nlist_OK\nlist_OK\nOK\n").await;
+    player.status("volume", 40).await;
+    player.status("version", "0.24.0").await;
+
+    player.push("changed: mixer\nchanged: player\nOK\n").await;
+    player.expect(REFRESH).await;
+    player.reply("OK\nvolume: 50\nstate: play\nlist_OK\nfile: a.ogg\nTitle: A\nlist_OK\nOK\n").await;
+    player.status("state", "play").await;
+    player.status("song", json!({"file": "a.ogg", "title": "A", "artist": null, "album": null})).await;
+    player.expect_nothing(secs(60)).await;
+}
+
+#[tokio::test]
+async fn the_queue_is_filled_and_played() {
+    let player = Harness::<Player>::emulated::<Emulator>(json!({})).await;
+    player.call("clear", ()).await.unwrap();
+    player.call("add", ("rooms",)).await.unwrap();
+    player.call("play", ()).await.unwrap();
+    player.status("state", "play").await;
+    player.status("queue_length", 2).await;
+    let refused = player.call("play", (9,)).await.unwrap_err();
+    assert!(refused.message().contains("Bad song index"), "{refused}");
+}
