@@ -77,6 +77,20 @@ impl<D: Driver> Cx<D> {
         self.core.link.is_up()
     }
 
+    /// Says whether the device can be used, where the link does not tell, and why, as a sentence for a person:
+    /// `cx.set_connected(false, "the lamp is unplugged")`. The module shows it as `connected`; calls, commands and
+    /// [`is_connected`](Self::is_connected) are as the link is.
+    ///
+    /// It holds until another connection comes up, the module ends, or [`clear_connected`](Self::clear_connected).
+    pub fn set_connected(&self, connected: bool, reason: impl AsRef<str>) {
+        self.core.online(Some(connected), reason.as_ref());
+    }
+
+    /// The module shows as connected when its link is, again.
+    pub fn clear_connected(&self) {
+        self.core.online(None, "");
+    }
+
     /// A command for the device, sent when it is awaited. The framing adds its delimiter or length.
     ///
     /// While the device is offline it fails at once (code `offline`); so does a command in flight when the link drops.

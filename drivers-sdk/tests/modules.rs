@@ -157,6 +157,11 @@ impl Lamp {
     }
 
     #[function]
+    fn unplugged(&self, cx: &Cx<Self>, unplugged: bool) {
+        if unplugged { cx.set_connected(false, "the lamp is unplugged") } else { cx.clear_connected() }
+    }
+
+    #[function]
     fn fail(&self) -> Result<u8> {
         Ok("x".parse::<u8>()?)
     }
@@ -323,6 +328,26 @@ fn a_setting_is_saved_by_the_daemon() {
         assert_eq!(frame.payload, r#"{"key":"level","value":7}"#.as_bytes());
         daemon.send(Kind::Failed, 1, frame.header.correlation, r#"{"code":"x","message":"disk full"}"#).await;
         assert_eq!(daemon.result(call).await.unwrap_err().message, "disk full");
+    });
+}
+
+#[test]
+fn a_driver_says_that_its_device_is_not_connected() {
+    run(async {
+        let mut daemon = started(json!({}), Some(3)).await;
+        for (unplugged, said) in [
+            (true, r#"{"connected":false,"reason":"the lamp is unplugged","connection":3}"#),
+            (false, r#"{"connection":3}"#),
+        ] {
+            let call = daemon.begin(1, "unplugged", json!([unplugged])).await;
+            assert_eq!(daemon.expect(Kind::Online, 0).await.payload, said);
+            daemon.result(call).await.unwrap();
+        }
+
+        let mut older = Daemon::offering::<Lamp>(&[]).await;
+        older.start(1, json!({}), Some(3)).await;
+        older.call(1, "unplugged", json!([true])).await.unwrap();
+        assert!(older.logged("`connected` is what the link says: this driver needs"));
     });
 }
 

@@ -50,7 +50,7 @@ pub struct ModuleView {
     /// For one that speaks TLS: whether it is verified whom it speaks to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_verified: Option<bool>,
-    /// Why it is not connected, as a word: `refused`, `timeout`, `dns`, … or `stopped`.
+    /// Why it is not connected, as a word: `refused`, `timeout`, `dns`, …, `device` if its driver says so, or `stopped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// The same as a sentence; for a module that waits or failed, why.

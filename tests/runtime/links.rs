@@ -160,6 +160,45 @@ async fn a_login_that_the_device_refuses_is_shown_as_auth_until_it_lets_the_modu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_driver_says_of_its_device_is_shown_until_another_connection_comes_up() {
+    let world = World::new().await;
+    let mut lamp = Device::absent().await;
+    lamp.appear().await;
+    world.save(line("mod-1", lamp.address.port())).await;
+    world.connected("mod-1").await;
+
+    world.exec("mod-1", "online", "[false]").await.unwrap();
+    let view = world.runtime.module("mod-1").unwrap();
+    assert_eq!((view.connected, view.reason), (false, Some("device")));
+    assert_eq!(view.detail.as_deref(), Some("the lamp is unplugged"));
+    world.status("mod-1", "connected", "false").await;
+    world.exec("mod-1", "ask", r#"["still"]"#).await.unwrap();
+    world.exec("mod-1", "online", "[null]").await.unwrap();
+    let view = world.runtime.module("mod-1").unwrap();
+    assert_eq!((view.connected, view.reason, view.detail), (true, None, None));
+    world.status("mod-1", "connected", "true").await;
+
+    // The link has the last word on why it is down, and another connection begins anew.
+    world.exec("mod-1", "online", "[false]").await.unwrap();
+    lamp.leave().await;
+    world.module("mod-1", "down", |view| view.reason == Some("refused")).await;
+    lamp.appear().await;
+    world.connected("mod-1").await;
+    world.status("mod-1", "connected", "true").await;
+
+    lamp.leave().await;
+    world.module("mod-1", "down", |view| !view.connected).await;
+    world.exec("mod-1", "online", "[true]").await.unwrap();
+    assert!(world.runtime.module("mod-1").unwrap().connected);
+    world.status("mod-1", "connected", "true").await;
+    assert_eq!(code(world.exec("mod-1", "ask", r#"["now"]"#).await), "offline");
+    world.update::<Module>("mod-1", |module| module.running = false).await;
+    world.update::<Module>("mod-1", |module| module.running = true).await;
+    world.running("mod-1").await;
+    world.status("mod-1", "connected", "false").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_makebreak_device_that_closes_without_an_answer_is_told_at_once_and_is_no_outage() {
     let world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -17,9 +17,11 @@ pub const TURNS: &str = "turns";
 pub const AUTH: &str = "auth";
 /// What a driver makes of a secret is not recorded either: [`Hide`](crate::Kind::Hide).
 pub const HIDE: &str = "hide";
+/// The driver knows better than the link whether the device can be reached: [`Online`](crate::Kind::Online).
+pub const ONLINE: &str = "online";
 /// Modules say things to each other by the name of a channel: [`Publish`](crate::Kind::Publish),
 /// [`Monitor`](crate::Kind::Monitor).
 pub const CHANNELS: &str = "channels";
 
 /// Every feature, for tests and documentation.
-pub const ALL: &[&str] = &[SEND, STARTTLS, HTTP, SSH, TURNS, AUTH, HIDE, CHANNELS];
+pub const ALL: &[&str] = &[SEND, STARTTLS, HTTP, SSH, TURNS, AUTH, HIDE, ONLINE, CHANNELS];

@@ -116,6 +116,9 @@ pub enum Kind {
     /// Daemon, make-break links: the connection is over, and the device still counts as reachable;
     /// [`message::LinkDown`](crate::message::LinkDown) says why. What was sent on it and not answered will not be.
     ConnectionEnded = 46,
+    /// Driver, feature [`ONLINE`](feature::ONLINE): whether the device can be used, where the link does not tell;
+    /// [`message::Online`](crate::message::Online).
+    Online = 47,
 
     /// Daemon: call a function; [`message::Call`](crate::message::Call).
     /// Answered by [`Kind::Done`] with the JSON result, or [`Kind::Failed`].
@@ -302,6 +305,7 @@ impl Kind {
             Kind::Acquire | Kind::Release => Some(feature::TURNS),
             Kind::LoginFailed => Some(feature::AUTH),
             Kind::Hide => Some(feature::HIDE),
+            Kind::Online => Some(feature::ONLINE),
             Kind::Publish | Kind::Monitor => Some(feature::CHANNELS),
             _ => None,
         }

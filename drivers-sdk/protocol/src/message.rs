@@ -115,6 +115,21 @@ pub struct LinkDown {
     pub connection: u64,
 }
 
+/// Whether the device can be used, where the driver knows better than the link. It holds until the driver says otherwise,
+/// another connection comes up, or the module ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Online {
+    /// Absent: as the link says again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
+    /// Why, as a sentence for a person.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The [`LinkUp::connection`] it is said of: if that is not the one that is up, it is late. 0 for whichever is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub connection: u64,
+}
+
 /// Calls a function of a module.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call<'a> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use drivers_sdk_protocol::message::{Disconnect, Form, Level, LinkDown, LinkUp, Send, StartTls, Transmit};
+use drivers_sdk_protocol::message::{Disconnect, Form, Level, LinkDown, LinkUp, Online, Send, StartTls, Transmit};
 use drivers_sdk_protocol::{Kind, feature};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -255,6 +255,17 @@ impl Core {
         if self.channel.has(feature::HIDE) && !self.is_over() {
             let _ =
                 self.channel.send(Kind::Hide, self.handle, 0, |out| out.extend_from_slice(text.as_bytes()));
+        }
+    }
+
+    /// Tells the daemon whether the device can be used, or that the link says it.
+    pub(crate) fn online(&self, connected: Option<bool>, reason: &str) {
+        let online = Online { connected, reason: reason.into(), connection: self.link.connection.get() };
+        let said = self
+            .has_feature(Kind::Online)
+            .and_then(|()| self.channel.send_json(Kind::Online, self.handle, 0, &online));
+        if let Err(error) = said {
+            self.log(Level::Warn, &format!("`connected` is what the link says: {error}"));
         }
     }
 

@@ -176,6 +176,7 @@ fn act(
         }
         Kind::Acquire => entry.wire.acquire(answer()),
         Kind::Release => entry.wire.release(),
+        Kind::Online => entry.online(shared, parse("Online", payload)?),
         Kind::Hide => {
             let text = std::str::from_utf8(payload).map_err(|_| malformed("Hide"))?;
             if let Some(recorder) = &entry.recorder {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drivers_sdk_protocol::message::Level;
+use drivers_sdk_protocol::message::{self, Level};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -134,6 +134,26 @@ impl Entry {
         }
     }
 
+    /// Its driver says whether its device can be used.
+    pub(crate) fn online(&self, shared: &Shared, online: message::Online) {
+        let (level, text) = match (online.connected, online.reason.as_str()) {
+            (Some(true), why) => (Level::Info, format!("connected, says the driver: {why}")),
+            (Some(false), why) => (Level::Warn, format!("not connected, says the driver: {why}")),
+            (None, _) => (Level::Info, "connected as the link is".into()),
+        };
+        self.wire.say(online, |connected| {
+            self.set_status(shared, status::CONNECTED, Some(status::boolean(connected)));
+            self.say(shared, level, &text);
+        });
+    }
+
+    /// Shows whether the device can be used, after a change of who says so.
+    pub(crate) fn show_connected(&self, shared: &Shared) {
+        self.wire.show(|connected| {
+            self.set_status(shared, status::CONNECTED, Some(status::boolean(connected)));
+        });
+    }
+
     /// From now on these are not recorded.
     pub(crate) fn hide(&self, secrets: Option<&Vec<Secret>>) {
         if let (Some(recorder), Some(secrets)) = (&self.recorder, secrets) {
@@ -150,17 +170,24 @@ impl Entry {
         let life = self.life();
         let link = self.wire.last();
         let runs = life.state == State::Running;
-        let connected = match &link {
-            Some(_) => self.wire.is_up(),
-            None => runs,
+        let said = self.wire.said();
+        let connected = match (&link, &said) {
+            (Some(_), Some(said)) => said.connected,
+            (Some(_), None) => self.wire.is_up(),
+            (None, said) => runs && said.as_ref().is_none_or(|said| said.connected),
         };
         let (reason, detail) = match &link {
             _ if !runs && life.state != State::Starting => (Some(life.state.as_str()), None),
-            Some(link @ connections::State::Down { .. }) => {
+            Some(link @ connections::State::Down { .. }) if !connected => {
                 (link.reason().map(connections::Reason::as_str), link.detail().map(str::to_owned))
             }
-            Some(connections::State::Connecting { .. }) if !connected => (Some("connecting"), None),
-            _ => (None, None),
+            Some(connections::State::Connecting { .. }) if !connected && !self.wire.is_up() => {
+                (Some("connecting"), None)
+            }
+            _ => match said {
+                Some(said) if !said.connected => (Some("device"), Some(said.why.to_string())),
+                _ => (None, None),
+            },
         };
         ModuleView {
             id: self.id.clone(),

@@ -14,7 +14,6 @@ use super::timers::Wake;
 use super::{Event, Reconciler};
 use crate::runtime::directory::Id;
 use crate::runtime::host::Ended;
-use crate::runtime::status;
 use crate::runtime::view::{self, Fault, State};
 
 /// A module that ran this long counts as mended.
@@ -97,7 +96,7 @@ impl Reconciler {
                     life.coming = false;
                 });
                 if entry.wire.link().is_none() {
-                    entry.set_status(&self.shared, status::CONNECTED, Some("true"));
+                    entry.show_connected(&self.shared);
                 }
                 entry.say(&self.shared, Level::Info, "started");
                 self.shared.metrics.modules_started.inc();

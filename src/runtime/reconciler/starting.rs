@@ -78,6 +78,9 @@ impl Reconciler {
             modules::Place { channel: process.channel.clone(), handle, program: wanted.program.clone() };
         let start = Start { id: id.clone(), settings, wanted, process: process.id };
         entry.wire.settle(there, |link| self.send_start(&process.channel, handle, start, link));
+        if entry.wire.link().is_some() {
+            entry.show_connected(&self.shared);
+        }
         self.open_link(id, wanted);
     }
 

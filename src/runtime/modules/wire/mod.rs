@@ -18,7 +18,7 @@ mod sink;
 
 use std::sync::Arc;
 
-use drivers_sdk_protocol::message::{LinkDown, LinkUp};
+use drivers_sdk_protocol::message::{self, LinkDown, LinkUp};
 use drivers_sdk_protocol::{Kind, feature};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -60,6 +60,8 @@ struct State {
     /// What the link last said.
     last: Option<connections::State>,
     up: bool,
+    /// What its driver says of the device, where it knows better than the link.
+    said: Option<Said>,
     /// Connections counted so far; the number of the one that is up, or that a make-break link makes next.
     connection: u64,
     /// The link's own number of that connection.
@@ -68,6 +70,13 @@ struct State {
     /// Bytes handed on since the module was last asked whether it has taken them.
     unasked: usize,
     asked: Option<oneshot::Receiver<Outcome>>,
+}
+
+/// Whether the device can be used, as its driver says, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) connected: bool,
+    pub(crate) why: Arc<str>,
 }
 
 impl Place {
@@ -100,6 +109,7 @@ impl Wire {
     /// Puts the module in a process: `start` sends `Start` with the link as it is, then what was held follows.
     pub(crate) fn settle(&self, place: Place, start: impl FnOnce(Option<LinkUp>)) {
         let mut state = self.0.lock();
+        state.said = None;
         start(state.up.then(|| state.link_up()));
         if let Some(last) = state.last.as_ref().filter(|last| !state.up && last.reason().is_some()) {
             place.tell_down(last);
@@ -180,6 +190,7 @@ impl Wire {
         state.held = Held::default();
         state.links += 1;
         state.up = false;
+        state.said = None;
         state.last = None;
         state.link_connection = None;
         state.link.take()
@@ -188,6 +199,30 @@ impl Wire {
     /// What the link last said; `None` without a link.
     pub(crate) fn last(&self) -> Option<connections::State> {
         self.0.lock().last.clone()
+    }
+
+    /// What the driver says of its device, if it says something.
+    pub(crate) fn said(&self) -> Option<Said> {
+        self.0.lock().said.clone()
+    }
+
+    /// The driver says whether its device can be used. `show` is told what that makes it, unless this is late; with the
+    /// wire locked, so that the last word is shown.
+    pub(crate) fn say(&self, online: message::Online, show: impl FnOnce(bool)) {
+        let mut state = self.0.lock();
+        let late = online.connection != 0 && online.connection != state.connection;
+        if late || state.place.is_none() {
+            return;
+        }
+        let why = Arc::from(online.reason);
+        state.said = online.connected.map(|connected| Said { connected, why });
+        show(state.connected());
+    }
+
+    /// Shows whether the device can be used.
+    pub(crate) fn show(&self, show: impl FnOnce(bool)) {
+        let state = self.0.lock();
+        show(state.connected());
     }
 
     /// Whether commands can be sent.
@@ -209,6 +244,11 @@ impl State {
         self.asked = None;
         self.place = None;
         self.open = false;
+    }
+
+    /// Whether the device can be used. Without a link it can while the module runs.
+    fn connected(&self) -> bool {
+        self.said.as_ref().map_or(self.up || self.link.is_none(), |said| said.connected)
     }
 
     fn link_up(&self) -> LinkUp {

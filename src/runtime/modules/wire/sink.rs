@@ -50,6 +50,7 @@ impl connections::Sink for ToModule {
         }
         if news == Some(true) {
             state.held = Held::default();
+            state.said = None;
         }
         state.up = up;
         state.link_connection = number;
@@ -64,7 +65,7 @@ impl connections::Sink for ToModule {
             }
         }
         // With the wire locked, so that whoever takes the link away has the last word.
-        self.entry.set_status(&self.shared, status::CONNECTED, Some(if up { "true" } else { "false" }));
+        self.entry.set_status(&self.shared, status::CONNECTED, Some(status::boolean(state.connected())));
         drop(state);
         match (news, next) {
             (Some(true), _) => self.entry.say(&self.shared, Level::Info, "connected"),
