@@ -33,6 +33,17 @@ impl Lamp {
     }
 
     #[function]
+    async fn tell_and_ask(&self, cx: &Cx<Self>, what: &str) -> Result<String> {
+        cx.send("told").named("told").reply(exact("ok")).no_wait();
+        self.ask(cx, what.to_owned()).await
+    }
+
+    #[function]
+    fn told(&self, cx: &Cx<Self>) {
+        cx.send("told").named("told").reply(exact("ok")).no_wait();
+    }
+
+    #[function]
     async fn urgent(&self, cx: &Cx<Self>) -> Result {
         cx.send("urgent").priority(10).reply(exact("ok")).await
     }
@@ -215,6 +226,34 @@ fn a_command_without_a_reply_is_done_when_its_bytes_are_out() {
         let (_, _, correlation) = daemon.transmitted(1).await;
         daemon.send(Kind::Failed, 1, correlation, r#"{"code":"offline","message":"gone"}"#).await;
         assert_eq!(daemon.result(call).await.unwrap_err().message, "gone");
+    });
+}
+
+#[test]
+fn a_command_that_nobody_waits_for_goes_out_in_its_turn_and_outlives_its_call() {
+    run(async {
+        let mut daemon = connected().await;
+        let call = daemon.begin(1, "tell_and_ask", json!(["a"])).await;
+        assert_eq!(daemon.transmitted(1).await.1, "told\n");
+        daemon.received(1, "ok\n").await;
+        assert_eq!(daemon.transmitted(1).await.1, "a?\n");
+        daemon.received(1, "a=1\n").await;
+        assert_eq!(daemon.result(call).await.unwrap(), json!("1"));
+
+        // Answered before the device has said anything; what becomes of the command is in the log.
+        let call = daemon.begin(1, "told", json!([])).await;
+        let mut frames = [daemon.next().await, daemon.next().await];
+        frames.sort_by_key(|frame| frame.kind() == Some(Kind::Send));
+        assert_eq!(frames[0].header.correlation, call);
+        daemon.wait(secs(2)).await;
+        assert!(
+            daemon.logged("warn: `told` that nobody waits for: no reply to `told` within 1s"),
+            "{:?}",
+            daemon.logs
+        );
+        daemon.link_down(1, "reset", "").await;
+        daemon.call(1, "told", json!([])).await.unwrap();
+        assert!(daemon.logged("debug: `told` that nobody waits for: Lamp is offline"));
     });
 }
 

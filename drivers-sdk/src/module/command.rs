@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use drivers_sdk_protocol::message::{Form, code};
+use drivers_sdk_protocol::message::{Form, Level, code};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -27,7 +27,7 @@ const LOGINS: u32 = 3;
 ///
 /// One command of a module is in flight at a time; the others wait by priority, then by age. Without
 /// [`reply`](Command::reply) it is done once the operating system has taken its bytes.
-#[must_use = "a command is sent when it is awaited"]
+#[must_use = "a command is sent when it is awaited, or with `no_wait`"]
 pub struct Command<'a, M = NoReply> {
     core: &'a Rc<Core>,
     /// Absent for `expect`, which sends nothing.
@@ -122,6 +122,33 @@ impl<'a, M> Command<'a, M> {
     }
 }
 
+impl<M: Matcher> Command<'_, M> {
+    /// Sends the command in its turn without being waited for. It is the module's, and no call's or connection's; an error
+    /// goes into the module's log.
+    pub fn no_wait(self) {
+        let (core, name) = (self.core.clone(), self.name.clone());
+        let failed = move |core: &Core, error: Error| {
+            let what = name.map_or("a command".into(), |name| format!("`{name}`"));
+            let level = if error.is_offline() || error.is_replaced() { Level::Debug } else { Level::Warn };
+            core.log(level, &format!("{what} that nobody waits for: {error}"));
+        };
+        // In the queue at once, before whatever its author sends next.
+        let command = match enter(self) {
+            Ok(command) => command,
+            Err(error) => return failed(&core, error),
+        };
+        let (number, tasks) = (core.tasks.number(), core.clone());
+        let task = tokio::task::spawn_local(async move {
+            let result = command.await;
+            core.tasks.remove(number);
+            if let Err(error) = result {
+                failed(&core, error);
+            }
+        });
+        tasks.tasks.add(number, super::tasks::Scope::Module, task.abort_handle());
+    }
+}
+
 impl<'a, M: Matcher> IntoFuture for Command<'a, M> {
     type Output = Result<M::Output>;
     type IntoFuture = Pin<Box<dyn Future<Output = Result<M::Output>> + 'a>>;
@@ -132,15 +159,15 @@ impl<'a, M: Matcher> IntoFuture for Command<'a, M> {
 }
 
 /// A command in the queue; leaves it when dropped, however the command ended.
-struct Place<'a, M: Matcher> {
-    core: &'a Rc<Core>,
+struct Place<M: Matcher> {
+    core: Rc<Core>,
     slot: Rc<Slot<M>>,
     delay: Duration,
     /// Until when a reply may still come.
     deadline: Option<Instant>,
 }
 
-impl<M: Matcher> Drop for Place<'_, M> {
+impl<M: Matcher> Drop for Place<M> {
     fn drop(&mut self) {
         let queue = &self.core.queue;
         let caller_went_away = self.slot.is_listening() && queue.is_current(&self.slot);
@@ -161,6 +188,11 @@ impl<M: Matcher> Drop for Place<'_, M> {
 }
 
 async fn run<M: Matcher>(command: Command<'_, M>) -> Result<M::Output> {
+    enter(command)?.await
+}
+
+/// Takes a command into the queue; the future gives its reply.
+fn enter<M: Matcher>(command: Command<'_, M>) -> Result<impl Future<Output = Result<M::Output>> + use<M>> {
     let Command { core, message, form, name, priority, timeout, retries, delay, keep, login, matcher } =
         command;
     if core.is_over() {
@@ -173,21 +205,23 @@ async fn run<M: Matcher>(command: Command<'_, M>) -> Result<M::Output> {
     let keep = keep.map(|time| Instant::now() + time);
     let slot = Rc::new(Slot::new(Ticket::new(name, priority, login, keep), matcher));
     core.queue.enter(slot.clone());
-    let mut place = Place { core, slot, delay, deadline: None };
-    let result = drive(&mut place, message, form, what, timeout, retries).await;
-    place.slot.ignore();
-    result
+    let mut place = Place { core: core.clone(), slot, delay, deadline: None };
+    Ok(async move {
+        let result = drive(&mut place, message, form, what, timeout, retries).await;
+        place.slot.ignore();
+        result
+    })
 }
 
 async fn drive<M: Matcher>(
-    place: &mut Place<'_, M>,
+    place: &mut Place<M>,
     message: Option<Vec<u8>>,
     form: Form,
     what: String,
     timeout: Duration,
     retries: u32,
 ) -> Result<M::Output> {
-    let (core, slot) = (place.core, place.slot.clone());
+    let (core, slot) = (&place.core.clone(), place.slot.clone());
     turn(core, slot.ticket(), message.is_some()).await?;
     slot.ticket().set_sent();
     let Some(message) = message else {
@@ -294,7 +328,7 @@ fn listen<M: Matcher>(core: &Core, slot: &Slot<M>) {
 }
 
 /// The reply, or `None` if it did not come in time.
-async fn await_reply<M: Matcher>(place: &mut Place<'_, M>, timeout: Duration) -> Result<Option<M::Output>> {
+async fn await_reply<M: Matcher>(place: &mut Place<M>, timeout: Duration) -> Result<Option<M::Output>> {
     let deadline = Instant::now() + timeout;
     place.deadline = Some(deadline);
     match timeout_at(deadline, poll_fn(|context| place.slot.poll_reply(context))).await {
@@ -316,7 +350,7 @@ pub(crate) async fn start_tls(core: &Rc<Core>) -> Result {
     let tasks = core.clone();
     // A task of its own: whoever asked may go away, and the turn lasts until the handshake is over.
     let task = tokio::task::spawn_local(async move {
-        let place = Place { core: &core, slot, delay: Duration::ZERO, deadline: None };
+        let place = Place { core: core.clone(), slot, delay: Duration::ZERO, deadline: None };
         let result = async {
             turn(&core, place.slot.ticket(), true).await?;
             core.start_tls()?.await.unwrap_or_else(|_| Err(core.offline()))

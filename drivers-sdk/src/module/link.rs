@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use drivers_sdk_protocol::message::{Disconnect, Form, Level, LinkDown, LinkUp, Online, Send, StartTls, Transmit};
+use drivers_sdk_protocol::message::{
+    Disconnect, Form, Level, LinkDown, LinkUp, Online, Send, StartTls, Transmit,
+};
 use drivers_sdk_protocol::{Kind, feature};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
