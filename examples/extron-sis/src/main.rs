@@ -25,23 +25,33 @@ pub struct Options {
 
 #[derive(Default, Status)]
 struct State {
+    /// As Extron orders it: `60-1168-01`.
     part_number: Option<String>,
+    /// Version of its firmware.
     firmware: Option<String>,
+    /// How many inputs it has.
     inputs: u32,
+    /// How many outputs it has.
     outputs: u32,
     /// The input that each output shows, 0 for none.
     routes: BTreeMap<u32, u32>,
     /// The input that each output plays, 0 for none.
     audio_routes: BTreeMap<u32, u32>,
+    /// Whether each output's picture is muted.
     video_mute: BTreeMap<u32, bool>,
+    /// Whether each output's sound is muted.
     audio_mute: BTreeMap<u32, bool>,
     /// Whether all that an output has is muted.
     mute: Option<OneOrEach<bool>>,
+    /// Percent, of each output.
     volume: Option<OneOrEach<f64>>,
 }
 
 #[derive(Default)]
-struct Switcher;
+struct Switcher {
+    /// Ties have changed, and a look at them is on its way.
+    stale: Cell<bool>,
+}
 
 /// An Extron matrix switcher.
 #[driver(
@@ -77,6 +87,7 @@ impl Switcher {
 
     /// Asks for all there is. Not every switcher has sound.
     async fn look(&self, cx: &Cx<Self>) -> Result {
+        self.stale.set(false);
         let (video, audio) = (Layer::Video, Layer::Audio);
         let (ties, mutes) = ([What::Tie(video), What::Tie(audio)], [What::Mute(video), What::Mute(audio)]);
         let questions = "%$BZV".chars().zip(ties.into_iter().chain(mutes).chain([What::Volume]));
@@ -91,12 +102,15 @@ impl Switcher {
         Ok(())
     }
 
-    /// What somebody else has changed.
+    /// What somebody else has changed. One look is enough for many presets.
     #[received]
-    async fn told(&self, cx: &Cx<Self>, line: &str) -> Result {
-        let Some(fact) = Fact::read(line) else { return Ok(()) };
-        self.learn(cx, fact);
-        if fact.what == What::Ties { self.look(cx).await } else { Ok(()) }
+    fn told(&self, cx: &Cx<Self>, line: &str) {
+        match Fact::read(line) {
+            Some(Fact { what: What::Ties, .. }) if self.stale.replace(true) => {}
+            Some(Fact { what: What::Ties, .. }) => drop(cx.after(millis(100), Self::look)),
+            Some(fact) => self.learn(cx, fact),
+            None => {}
+        }
     }
 
     /// Recalls a preset: the ties that it keeps.

@@ -101,7 +101,8 @@ fn tie(layer: &str) -> Option<What> {
 pub fn size(line: &str) -> Option<(u32, u32)> {
     let (video, _) = value(line).strip_prefix('V')?.split_once(' ')?;
     let (inputs, outputs) = video.split_once('X')?;
-    Some((inputs.parse().ok()?, outputs.parse().ok()?))
+    let number = |text: &str| text.parse().ok().filter(|number| *number < 1000);
+    Some((number(inputs)?, number(outputs)?))
 }
 
 /// `1.07` of `Ver01*1.07`: in verbose mode 3 a value has a tag.

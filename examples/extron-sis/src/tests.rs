@@ -80,3 +80,5 @@ async fn a_serial_port_asks_for_no_password_and_old_switchers_have_no_tags() {
     switcher.status("routes", json!({ "1": 1 })).await;
     switcher.status("video_mute", json!({ "1": true })).await;
 }
+
+standard_suite!(Switcher, emulator = Emulator);

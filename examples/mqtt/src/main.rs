@@ -14,7 +14,9 @@ pub struct Options {
     /// Name of this client at the broker; left out, the broker makes one.
     #[setting(default)]
     client_id: String,
+    /// User of the broker; left out if it lets everybody in.
     username: Option<String>,
+    /// That user's password.
     password: Option<Secret>,
     /// Topics to hear about, `+` for any level and `#` for all below: `building/+/temperature`.
     #[setting(default)]

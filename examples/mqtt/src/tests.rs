@@ -68,3 +68,5 @@ async fn a_broker_that_refuses_says_why() {
     client.reply(b"\x90\x04\x00\x01\x01\x80").await;
     client.logged("\"yours\"").await;
 }
+
+standard_suite!(Client, emulator = Emulator);

@@ -20,6 +20,7 @@ pub struct Options {
 
 #[derive(Default, Status)]
 struct State {
+    /// Whether it is on.
     power: Option<bool>,
     /// Percent.
     volume: Option<u8>,
@@ -31,11 +32,15 @@ struct State {
     faults: Vec<String>,
     /// Degrees Celsius.
     temperature: Option<u8>,
+    /// Its name in Samsung's catalogue.
     model: Option<String>,
 }
 
 #[derive(Default)]
-struct Display;
+struct Display {
+    /// It has been asked for what never changes, on this connection.
+    met: Cell<bool>,
+}
 
 /// A Samsung display that speaks MDC.
 #[driver(
@@ -47,14 +52,20 @@ impl Display {
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
         cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        // Old ones do not know it.
-        let model = self.ask(cx, MODEL, &[]).await.ok();
-        let model = model.map(|text| String::from_utf8_lossy(&text).trim_end_matches('\0').to_owned());
-        cx.status.set(|status| status.model = model);
+        self.met.set(false);
         self.poll(cx).await
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
+        if !self.met.get() {
+            let model = match self.ask(cx, MODEL, &[]).await {
+                // Old ones do not know it.
+                Err(error) if error.code() == "device" => None,
+                model => Some(String::from_utf8_lossy(&model?).trim_end_matches('\0').to_owned()),
+            };
+            cx.status.set(|status| status.model = model);
+            self.met.set(true);
+        }
         let now = self.ask(cx, STATUS, &[]).await?;
         // 255 is what it has not got.
         let value = |at: usize| now.get(at).copied().filter(|value| *value != 0xff);

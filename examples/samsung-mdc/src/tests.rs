@@ -45,3 +45,5 @@ async fn it_is_spoken_to_as_the_manual_says() {
     display.status("faults", ["temperature"]).await;
     display.status("model", None::<String>).await;
 }
+
+standard_suite!(Display, emulator = Emulator);

@@ -22,18 +22,23 @@ pub struct Options {
 /// Everything is numbered from 1; the device itself counts from 0.
 #[derive(Default, Status)]
 struct State {
+    /// Whether each relay is closed.
     relays: BTreeMap<u32, bool>,
     /// Whether each input is on.
     inputs: BTreeMap<u32, bool>,
     /// Power that flows through each relay.
     watts: BTreeMap<u32, f64>,
+    /// Voltage at each relay.
     volts: BTreeMap<u32, f64>,
     /// Energy that has gone through each relay.
     watt_hours: BTreeMap<u32, f64>,
     /// Degrees Celsius, in each relay.
     temperature: BTreeMap<u32, f64>,
+    /// What its owner calls it.
     name: Option<String>,
+    /// `SNSW-102P16EU`.
     model: Option<String>,
+    /// Version of its firmware.
     firmware: Option<String>,
 }
 
@@ -57,15 +62,18 @@ impl Shelly {
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
         cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        let device: Device = self.rpc(cx, "Shelly.GetDeviceInfo", json!({})).await?.json()?;
-        cx.status.set(|status| {
-            (status.name, status.model, status.firmware) =
-                (device.name, Some(device.model), Some(device.ver));
-        });
+        cx.status.set(|status| status.model = None);
         self.poll(cx).await
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
+        if cx.status.get(|status| status.model.is_none()) {
+            let Device { name, model, ver } =
+                self.rpc(cx, "Shelly.GetDeviceInfo", json!({})).await?.json()?;
+            cx.status.set(|status| {
+                (status.name, status.model, status.firmware) = (name, Some(model), Some(ver));
+            });
+        }
         let parts: BTreeMap<String, Value> = self.rpc(cx, "Shelly.GetStatus", json!({})).await?.json()?;
         cx.status.set(|status| {
             status.relays = each(&parts, "switch:", "/output", Value::as_bool);

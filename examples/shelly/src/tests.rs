@@ -45,3 +45,5 @@ async fn the_device_itself_ends_a_pulse() {
     http.expect("POST", "/rpc/Switch.Set").fail("offline", "the relay is unplugged").await;
     assert_eq!(call.await.unwrap_err().code(), "offline");
 }
+
+standard_suite!(Shelly, emulator = Emulator);

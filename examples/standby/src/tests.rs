@@ -113,3 +113,5 @@ async fn what_fails_is_named_and_the_system_may_change() {
     standby.status("in_charge", None::<u32>).await;
     assert_eq!(standby.call("forward", ("live", [true])).await.unwrap_err().code(), "offline");
 }
+
+standard_suite!(Standby, settings = json!({ "module": "Encoder" }), system = encoders());

@@ -15,6 +15,7 @@ use wire::{Answer, Kind, Transport, nibbles, number};
 
 #[derive(Settings)]
 pub struct Options {
+    /// `ip` with Sony's header, `plain` without.
     #[setting(default = Transport::Ip)]
     transport: Transport,
     /// Number of the camera on its serial line, 1 to 7.
@@ -33,6 +34,7 @@ pub struct Options {
 
 #[derive(Default, Status)]
 struct State {
+    /// Whether it is on.
     power: Option<bool>,
     /// Where it looks; absent in standby.
     position: Option<Position>,
@@ -77,17 +79,17 @@ impl Ptz {
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
         cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        let version = self.ask(cx, &[0x00, 0x02]).await?;
-        let model: Vec<String> = version
-            .chunks(2)
-            .take(2)
-            .map(|part| part.iter().map(|byte| format!("{byte:02x}")).collect())
-            .collect();
-        cx.status.set(|status| status.model = Some(model.join(".")));
+        cx.status.set(|status| status.model = None);
         self.poll(cx).await
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
+        if cx.status.get(|status| status.model.is_none()) {
+            let version = self.ask(cx, &[0x00, 0x02]).await?;
+            let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let model: Vec<String> = version.chunks(2).take(2).map(hex).collect();
+            cx.status.set(|status| status.model = Some(model.join(".")));
+        }
         let on = self.ask(cx, &[0x04, 0x00]).await? == [0x02];
         let position = if on { Some(self.position(cx).await?) } else { None };
         cx.status.set(|status| (status.power, status.position) = (Some(on), position));

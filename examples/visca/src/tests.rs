@@ -78,3 +78,5 @@ async fn a_lost_datagram_is_sent_again_with_the_same_number() {
     camera.reply(b"\x01\x11\x00\x04\x00\x00\x00\x03\x90\x61\x41\xff").await;
     assert!(call.await.is_err());
 }
+
+standard_suite!(Ptz, emulator = Emulator);
