@@ -59,9 +59,9 @@ enum Command {
     /// What drivers are written with, on your own machine; no daemon is needed.
     #[command(subcommand)]
     Driver(Driver),
-    /// Serves the model of a device that a driver package carries, for any program, until interrupted.
+    /// Serves the model of a device that a driver package carries, or a recording, for any program, until interrupted.
     Emulate {
-        /// The package's folder, or its name in the driver repository that is the current folder.
+        /// The package's folder, or its name in the driver repository that is the current folder; or FILE.recording.
         package: String,
         /// Where; the device's own port on loopback if nothing is said.
         #[arg(long, value_name = "ADDR")]
@@ -129,6 +129,21 @@ enum Driver {
         /// The driver repository; made if there is none. The current folder if nothing is said.
         #[arg(long = "in", value_name = "DIR")]
         folder: Option<PathBuf>,
+    },
+    /// Runs a driver while it is written: builds it again whenever a file is saved, and takes calls at a prompt.
+    Dev {
+        /// The package's folder, or its name in the driver repository that is the current folder.
+        #[arg(default_value = ".")]
+        package: String,
+        /// Its device: HOST:PORT, or a URI (https://…, serial:///dev/ttyUSB0?baud=9600).
+        #[arg(long, value_name = "ADDR", conflicts_with = "emulate")]
+        connect: Option<String>,
+        /// The model of the device that the package carries; so it is too if nothing is said.
+        #[arg(long)]
+        emulate: bool,
+        /// Settings of the module: a JSON object, or a file of JSON or YAML.
+        #[arg(long, value_name = "JSON|FILE")]
+        settings: Option<String>,
     },
     /// Writes a page in Markdown for each driver, from what it declares.
     Docs {
@@ -205,6 +220,7 @@ fn driver(command: Driver) -> ExitCode {
         Driver::New { name, kind, folder } => {
             author::new(&name, kind, folder.as_deref()).map(|made| println!("{made}"))
         }
+        Driver::Dev { package, connect, emulate: _, settings } => dev(&package, connect, settings),
         Driver::Docs { path, out } => docs(&path, out),
         Driver::Sdk { folder } => author::sdk::settle(&folder)
             .map(|place| println!("cargo finds drivers-sdk in {}", place.display())),
@@ -223,9 +239,19 @@ fn docs(path: &Path, out: Option<PathBuf>) -> author::Result<()> {
     Ok(())
 }
 
+fn dev(package: &str, connect: Option<String>, settings: Option<String>) -> author::Result<()> {
+    let trampoline = Some("/proc/self/exe".into());
+    let settings = settings.map(|settings| author::dev::settings(&settings)).transpose()?;
+    author::dev(&author::package(package)?, author::dev::Options { connect, settings, trampoline })
+}
+
 fn emulate(package: &str, listen: Option<std::net::SocketAddr>, settings: Option<String>) -> ExitCode {
     let options = author::emulate::Options { listen, settings, trampoline: Some("/proc/self/exe".into()) };
-    match author::package(package).and_then(|package| author::emulate(&package, options)) {
+    let done = match Path::new(package) {
+        recording if author::replay::is_recording(recording) => author::replay(recording, listen),
+        _ => author::package(package).and_then(|package| author::emulate(&package, options)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, error.code()),
     }

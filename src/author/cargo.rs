@@ -4,7 +4,7 @@
 //! often and runs little.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use drivers_sdk_protocol::Manifest;
 use serde::Deserialize;
@@ -134,41 +134,60 @@ pub fn packages(folder: &Path) -> Result<Vec<Package>> {
 impl Package {
     /// Builds it; the program's path.
     pub fn build(&self) -> Result<PathBuf> {
-        sdk::refresh(&self.workspace)?;
-        let mut command = cargo(&self.folder);
-        command.args(["build", "--message-format=json-render-diagnostics", "--package", &self.name]);
-        command.args(["--bin", &self.binary]);
-        let output = command.stderr(Stdio::inherit()).output().map_err(Error::NoCargo)?;
-        let failed = || Error::Cargo { what: format!("building {}", self.name) };
-        if !output.status.success() {
-            return Err(failed());
-        }
-        let messages = output.stdout.split(|byte| *byte == b'\n');
-        let mut messages = messages.filter_map(|line| serde_json::from_slice::<Message>(line).ok());
-        let manifest = self.folder.join("Cargo.toml");
-        let program = messages.find_map(|message| {
-            let ours = message.reason == "compiler-artifact"
-                && message.manifest_path.as_ref() == Some(&manifest)
-                && message.target.is_some_and(|target| target.name == self.binary);
-            message.executable.filter(|_| ours)
-        });
-        program.ok_or_else(failed)
+        let output = self.cargo_build()?.stderr(Stdio::inherit()).output().map_err(Error::NoCargo)?;
+        self.program(&output).ok_or_else(|| Error::Cargo { what: format!("building {}", self.name) })
     }
 
     /// Builds it, and asks the program what it declares.
     pub fn manifest(&self) -> Result<(PathBuf, Manifest)> {
         let program = self.build()?;
-        let output = Command::new(&program).arg("--manifest").stdin(Stdio::null()).output();
-        let output = output.map_err(Error::disk(&program, "run"))?;
-        match serde_json::from_slice(&output.stdout) {
-            Ok(manifest) if output.status.success() => Ok((program, manifest)),
-            _ => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                Err(Error::place(
-                    &program,
-                    format!("`--manifest` gives no manifest ({}): {said}", output.status),
-                ))
-            }
+        let manifest = declared(&program)?;
+        Ok((program, manifest))
+    }
+
+    /// As [`manifest`](Self::manifest), and what goes wrong is not said on the terminal but given: cargo's words.
+    pub(super) fn build_silently(&self, colored: bool) -> Result<Result<(PathBuf, Manifest), String>> {
+        let mut command = self.cargo_build()?;
+        command.args(["--quiet", if colored { "--color=always" } else { "--color=never" }]);
+        let output = command.output().map_err(Error::NoCargo)?;
+        let Some(program) = self.program(&output) else {
+            return Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
+        };
+        let manifest = declared(&program).map_err(|error| error.to_string());
+        Ok(manifest.map(|manifest| (program, manifest)))
+    }
+
+    fn cargo_build(&self) -> Result<Command> {
+        sdk::refresh(&self.workspace)?;
+        let mut command = cargo(&self.folder);
+        command.args(["build", "--message-format=json-render-diagnostics", "--package", &self.name]);
+        command.args(["--bin", &self.binary]);
+        Ok(command)
+    }
+
+    /// The program that cargo tells of, if it has built it.
+    fn program(&self, output: &Output) -> Option<PathBuf> {
+        let messages = output.stdout.split(|byte| *byte == b'\n').filter(|_| output.status.success());
+        let mut messages = messages.filter_map(|line| serde_json::from_slice::<Message>(line).ok());
+        let manifest = self.folder.join("Cargo.toml");
+        messages.find_map(|message| {
+            let ours = message.reason == "compiler-artifact"
+                && message.manifest_path.as_ref() == Some(&manifest)
+                && message.target.is_some_and(|target| target.name == self.binary);
+            message.executable.filter(|_| ours)
+        })
+    }
+}
+
+/// What a program says that it is.
+fn declared(program: &Path) -> Result<Manifest> {
+    let output = Command::new(program).arg("--manifest").stdin(Stdio::null()).output();
+    let output = output.map_err(Error::disk(program, "run"))?;
+    match serde_json::from_slice(&output.stdout) {
+        Ok(manifest) if output.status.success() => Ok(manifest),
+        _ => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(Error::place(program, format!("`--manifest` gives no manifest ({}): {said}", output.status)))
         }
     }
 }

@@ -10,6 +10,9 @@ pub enum Error {
     /// The folder is not one that this can be done in; the text says why, and what to do.
     #[error("{}: {why}", .path.display())]
     Place { path: PathBuf, why: String },
+    /// What was said on the command line does not fit the driver.
+    #[error("{0}")]
+    Usage(String),
     /// Cargo refused; it has said why on the terminal.
     #[error("{what} failed; cargo says why above")]
     Cargo { what: String },

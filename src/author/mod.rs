@@ -2,16 +2,21 @@
 //!
 //! Packages are the author's, in their work tree, and cargo is theirs too: it runs in their environment, in their target
 //! folder, and says what it says on their terminal. [`new`] makes a package, [`sdk`] puts `drivers-sdk` where cargo finds it,
-//! [`package`] and [`packages`] find what there is; [`docs`] describes drivers, [`emulate`] serves their models of devices.
+//! [`package`] and [`packages`] find what there is; [`docs`] describes drivers, [`emulate`] serves their models of devices,
+//! and [`replay`] recordings of them; [`dev`] runs a driver while it is written.
 
 mod cargo;
+pub mod dev;
 pub mod docs;
 pub mod emulate;
 mod error;
 pub mod new;
+pub mod replay;
 pub mod sdk;
 
 pub use cargo::{Package, package, packages};
+pub use dev::dev;
 pub use emulate::emulate;
 pub use error::{Error, Result};
 pub use new::{Kind, new};
+pub use replay::replay;

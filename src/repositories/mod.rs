@@ -25,9 +25,10 @@ mod packages;
 mod source;
 mod transport;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use drivers_sdk_protocol::Manifest;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::secrets::Secret;
@@ -163,6 +164,18 @@ impl Repositories {
     /// The artifact of a driver at a commit (full hash), if it has been built.
     pub fn artifact(&self, repository: &str, file_name: &str, commit: &str) -> Option<Artifact> {
         self.inner.builds.artifact(repository, file_name, commit)
+    }
+
+    /// Puts a program that was built elsewhere where a build would have put it.
+    pub(crate) fn put(
+        &self,
+        repository: &str,
+        file_name: &str,
+        commit: &str,
+        program: &Path,
+        manifest: &Manifest,
+    ) -> Result<()> {
+        self.inner.builds.put(repository, file_name, commit, program, manifest)
     }
 
     /// Builds that are waiting or running, and the last ones that ended, oldest first.

@@ -12,12 +12,14 @@
 mod author;
 mod builds;
 mod client;
+mod dev;
 mod devices;
 mod durability;
 mod example;
 mod lifecycle;
 mod peers;
 mod processes;
+mod recording;
 mod recovery;
 mod refusals;
 mod subscribers;

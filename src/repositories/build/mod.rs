@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use drivers_sdk_protocol::Manifest;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -147,6 +148,19 @@ impl Queue {
 
     pub(super) fn artifact(&self, repository: &str, file_name: &str, commit: &str) -> Option<Artifact> {
         self.shared.shelf.find(repository, file_name, commit)
+    }
+
+    pub(super) fn put(
+        &self,
+        repository: &str,
+        file_name: &str,
+        commit: &str,
+        program: &Path,
+        manifest: &Manifest,
+    ) -> super::Result<()> {
+        // It was read from JSON, or made by a program.
+        let manifest = serde_json::to_vec(manifest).unwrap_or_default();
+        self.shared.shelf.store(repository, file_name, commit, program, &manifest, &[])
     }
 
     pub(super) fn list(&self) -> Vec<Build> {

@@ -1,0 +1,162 @@
+//! `headend driver dev`, as an author has it at their desk: the driver changes while the device stays connected.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::support::{device::Device, headend};
+
+/// The first build compiles the SDK and what it stands on, perhaps on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(420);
+
+const DRIVER: &str = r#"use drivers_sdk::prelude::*;
+
+#[derive(Default)]
+struct Lamp;
+
+#[derive(Default, Status)]
+struct LampStatus {
+    /// Whether it burns.
+    power: Option<bool>,
+}
+
+/// A lamp.
+#[driver(name = "Lamp", module = "Lamp", tcp = 4000, framing = lines("\n"), status = LampStatus)]
+impl Lamp {
+    /// Switches it.
+    #[function]
+    async fn power(&self, cx: &Cx<Self>, on: bool) -> Result<String> {
+        let word = if on { "ON" } else { "OFF" };
+        cx.send(format!("LAMP {word}")).reply(exact(format!("LAMP {word}"))).await?;
+        cx.status.set(|status| status.power = Some(on));
+        cx.info("switched");
+        Ok("first".to_owned())
+    }
+}
+
+drivers_sdk::main!(Lamp);
+"#;
+
+struct Dev {
+    child: Child,
+    typed: ChildStdin,
+    said: mpsc::Receiver<String>,
+    /// Everything that was said.
+    all: String,
+}
+
+impl Dev {
+    fn start(folder: &Path, target: &Path, device: &Device) -> Dev {
+        let mut command = headend();
+        command.args(["driver", "dev"]).arg(folder).args(["--connect", &device.address.to_string()]);
+        command.env("CARGO_TARGET_DIR", target).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
+        let typed = child.stdin.take().unwrap();
+        Dev { child, typed, said, all: String::new() }
+    }
+
+    fn types(&mut self, line: &str) {
+        writeln!(self.typed, "{line}").unwrap();
+    }
+
+    /// Waits until a line with this in it is said; the line.
+    fn says(&mut self, wanted: &str) -> String {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            match self.said.recv_timeout(Duration::from_secs(1)) {
+                Ok(line) => {
+                    self.all.push_str(&format!("{line}\n"));
+                    if line.contains(wanted) {
+                        return line;
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        panic!("{wanted:?} was not said:\n{}", self.all);
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A package with the SDK of this work tree.
+fn package(folder: &Path) -> PathBuf {
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers-sdk");
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "Cargo.toml",
+        "[package]\nname = \"lamp\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\ndrivers-sdk = \"0.1\"\n\n[workspace]\n",
+    );
+    write(".cargo/config.toml", &format!("[patch.crates-io]\ndrivers-sdk = {{ path = {sdk:?} }}\n"));
+    write("src/main.rs", DRIVER);
+    folder.join("src/main.rs")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_is_saved_takes_over_and_the_connection_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = package(folder.path());
+    // Kept from run to run: what is compiled of the SDK.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev");
+    let device = Device::start().await;
+    let mut dev = Dev::start(folder.path(), &target, &device);
+    dev.says("building lamp");
+    dev.says("Lamp runs");
+    dev.says("status  connected = true");
+
+    dev.types("power true");
+    dev.says(r"sent      power         LAMP ON\n");
+    dev.says("power = \"first\"");
+    dev.types("power on=false");
+    dev.says("power = \"first\"");
+    dev.types("status");
+    dev.says("  power = false");
+    assert!(
+        dev.all.contains("status  power = true") && dev.all.contains("log     info: switched"),
+        "{}",
+        dev.all
+    );
+    for (typed, said) in [
+        ("help", "power on:boolean  Switches it."),
+        ("wire", r"received  power         LAMP OFF\n"),
+        ("power maybe", "power failed: "),
+        ("explode", "explode failed: "),
+        ("power {", "a bracket is open"),
+    ] {
+        dev.types(typed);
+        dev.says(said);
+    }
+
+    // It does not compile: the compiler says why, and what runs goes on.
+    std::fs::write(&source, DRIVER.replace("\"first\".to_owned()", "first.to_owned()")).unwrap();
+    dev.says("cannot find value `first`");
+    dev.says("not built; what ran goes on");
+    dev.types("power true");
+    dev.says("power = \"first\"");
+
+    std::fs::write(&source, DRIVER.replace("\"first\"", "\"second\"")).unwrap();
+    dev.says("Lamp runs");
+    dev.types("power true");
+    dev.says("power = \"second\"");
+    assert_eq!(device.connections(), 1, "{}", dev.all);
+
+    dev.types("quit");
+    assert!(dev.child.wait().unwrap().success());
+}
