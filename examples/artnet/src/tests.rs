@@ -1,10 +1,13 @@
 //! The driver against a script, and against the package's node.
 
+use drivers_sdk::standard_suite;
 use drivers_sdk::testing::*;
 
 use crate::Lights;
 use crate::emulator::Emulator;
 use crate::packet::{dmx, poll};
+
+standard_suite!(Lights, emulator = Emulator, settings = settings());
 
 fn settings() -> Value {
     json!({

@@ -1,9 +1,16 @@
 //! The driver against a script, and against the package's device.
 
+use drivers_sdk::standard_suite;
 use drivers_sdk::testing::*;
 
 use crate::Modbus;
 use crate::emulator::Emulator;
+
+standard_suite!(
+    Modbus,
+    emulator = Emulator,
+    settings = json!({ "points": { "input": { "table": "input_register", "address": 7, "type": "f32" }, "fan": { "table": "coil", "address": 0 } } })
+);
 
 #[tokio::test]
 async fn points_are_polled_and_a_late_reply_is_not_taken_for_another() {

@@ -48,10 +48,13 @@ struct Object {
 
 #[derive(Default, Status)]
 struct State {
+    /// What the agent says it is.
     description: Option<String>,
     /// Seconds since the agent started.
     uptime: Option<u32>,
+    /// What whoever installed it calls it.
     name: Option<String>,
+    /// Where that one said it is.
     location: Option<String>,
 }
 
@@ -224,7 +227,7 @@ fn refusal(status: i32, index: Option<usize>, bindings: &[(Oid, Data)]) -> Error
         _ => "look the number up in RFC 3416",
     };
     let object = index.and_then(|index| bindings.get(index.checked_sub(1)?));
-    let object = object.map_or(String::new(), |(oid, _)| format!(" of {oid}"));
+    let object = object.map_or(String::new(), |(oid, _)| format!(" {oid}"));
     Error::device(format!("the agent refused{object}: {why} (error {status})"))
 }
 

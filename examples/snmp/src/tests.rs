@@ -1,5 +1,6 @@
 //! The driver against a script, and against the package's agent.
 
+use drivers_sdk::standard_suite;
 use drivers_sdk::testing::*;
 
 use crate::Agent;
@@ -7,6 +8,12 @@ use crate::emulator::Emulator;
 use crate::message::{Data, GET, Message, RESPONSE};
 
 const LOCATION: &str = "1.3.6.1.2.1.1.6.0";
+
+standard_suite!(
+    Agent,
+    emulator = Emulator,
+    settings = json!({ "community": "readers", "objects": { "up": { "oid": "1.3.6.1.2.1.2.2.1.8", "walk": true } } })
+);
 
 #[tokio::test]
 async fn an_agent_is_read_walked_and_set() {
@@ -31,7 +38,7 @@ async fn an_agent_is_read_walked_and_set() {
     let walked = agent.call("walk", ("1.3.6.1.2.1.2.2.1.6",)).await;
     assert_eq!(walked, Ok(json!({ "1": "00:1b:44:00:00:01", "2": "00:1b:44:00:00:02" })));
     let refused = agent.call("set", ("1.3.6.1.2.1.1.1.0", "x")).await.expect_err("refused");
-    assert!(refused.message().contains("of 1.3.6.1.2.1.1.1.0: it cannot be written"), "{refused:?}");
+    assert!(refused.message().contains("refused 1.3.6.1.2.1.1.1.0: it cannot be written"), "{refused:?}");
 }
 
 /// The next request, answered by what `answer` makes of it.

@@ -1,8 +1,12 @@
 //! The driver against a script.
 
+use drivers_sdk::standard_suite;
 use drivers_sdk::testing::*;
 
+use crate::emulator::Emulator;
 use crate::{Waker, magic};
+
+standard_suite!(Waker, emulator = Emulator, settings = json!({ "targets": { "desk": "00:1b:44:11:3a:b7" } }));
 
 #[tokio::test]
 async fn computers_are_woken_by_name_and_by_address() {
