@@ -145,6 +145,12 @@ enum Driver {
         #[arg(long, value_name = "JSON|FILE")]
         settings: Option<String>,
     },
+    /// Runs the standard suite of each driver, and shows the result as a table.
+    Check {
+        /// A driver's folder, or a repository's.
+        #[arg(value_name = "PATH", default_value = ".")]
+        path: PathBuf,
+    },
     /// Writes a page in Markdown for each driver, from what it declares.
     Docs {
         /// A driver's folder, or a repository's.
@@ -221,6 +227,10 @@ fn driver(command: Driver) -> ExitCode {
             author::new(&name, kind, folder.as_deref()).map(|made| println!("{made}"))
         }
         Driver::Dev { package, connect, emulate: _, settings } => dev(&package, connect, settings),
+        Driver::Check { path } => match check(&path) {
+            Ok(false) => return ExitCode::FAILURE,
+            checked => checked.map(drop),
+        },
         Driver::Docs { path, out } => docs(&path, out),
         Driver::Sdk { folder } => author::sdk::settle(&folder)
             .map(|place| println!("cargo finds drivers-sdk in {}", place.display())),
@@ -229,6 +239,25 @@ fn driver(command: Driver) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, error.code()),
     }
+}
+
+/// Whether all drivers keep all rules.
+fn check(path: &Path) -> author::Result<bool> {
+    let mut good = true;
+    for package in author::packages(path)? {
+        match author::check(&package) {
+            Ok(report) => {
+                println!("{report}");
+                good &= report.is_good();
+            }
+            // The others have a right to be checked, too.
+            Err(error) => {
+                eprintln!("headend: {error}");
+                good = false;
+            }
+        }
+    }
+    Ok(good)
 }
 
 fn docs(path: &Path, out: Option<PathBuf>) -> author::Result<()> {

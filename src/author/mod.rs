@@ -2,10 +2,11 @@
 //!
 //! Packages are the author's, in their work tree, and cargo is theirs too: it runs in their environment, in their target
 //! folder, and says what it says on their terminal. [`new`] makes a package, [`sdk`] puts `drivers-sdk` where cargo finds it,
-//! [`package`] and [`packages`] find what there is; [`docs`] describes drivers, [`emulate`] serves their models of devices,
-//! and [`replay`] recordings of them; [`dev`] runs a driver while it is written.
+//! [`package`] and [`packages`] find what there is; [`check`] runs their standard suite, [`docs`] describes them, [`emulate`]
+//! serves their models of devices, and [`replay`] recordings of them; [`dev`] runs a driver while it is written.
 
 mod cargo;
+pub mod check;
 pub mod dev;
 pub mod docs;
 pub mod emulate;
@@ -15,6 +16,7 @@ pub mod replay;
 pub mod sdk;
 
 pub use cargo::{Package, package, packages};
+pub use check::check;
 pub use dev::dev;
 pub use emulate::emulate;
 pub use error::{Error, Result};

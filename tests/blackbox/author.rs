@@ -134,6 +134,7 @@ async fn an_author_goes_from_nothing_to_tested_drivers_of_every_kind() {
     let desk = Desk::empty();
     the_guides_commands(&desk);
     every_kind(&desk);
+    checks(&desk);
     refusals(&desk);
     streams(&desk);
     datagrams(&desk);
@@ -181,6 +182,42 @@ fn every_kind(desk: &Desk) {
     let mut format = Command::new("cargo");
     format.args(["fmt", "--all", "--check"]);
     desk.run(format, &desk.repository());
+}
+
+fn checks(desk: &Desk) {
+    let check = |package: &str| {
+        let output = desk.headend(&["driver", "check", package]);
+        (output.status.code(), both(&output))
+    };
+    let (code, said) = check("new-udp");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("\nnew-udp\n") || said.starts_with("new-udp\n"), "{said}");
+    assert!(said.contains(" ok, 0 failed, "), "{said}");
+
+    // A function without a doc comment, and then no suite at all.
+    let change = |file: &str, from: &str, to: &str| {
+        let file = desk.repository().join("new-udp/src").join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(file, text.replace(from, to)).unwrap();
+    };
+    let doc = "    /// Sets the level, in percent; the level that the device then has.\n";
+    change("main.rs", doc, "");
+    let (code, said) = check("new-udp");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("FAILED: no doc comment on the function `level`"), "{said}");
+    change("main.rs", "    #[function]\n", &format!("{doc}    #[function]\n"));
+    let suite = "drivers_sdk::testing::standard_suite!(NewUdp, emulator = Emulator);\n";
+    change("tests.rs", suite, "");
+    let (code, said) = check("new-udp");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains(
+            "this driver has no standard suite. Add to its tests: drivers_sdk::testing::standard_suite!"
+        ),
+        "{said}"
+    );
+    change("tests.rs", "use crate::NewUdp;\n", &format!("use crate::NewUdp;\n{suite}"));
 }
 
 fn refusals(desk: &Desk) {
