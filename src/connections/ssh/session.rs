@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Signs of life that may stay without an answer, and one more ends the session.
+/// Signs of life that are asked for. When the next would be, the session ends.
 const KEEPALIVES: usize = 2;
 /// How long what was taken may still be sent after the link has let go.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ pub struct Settings {
     pub command: Option<String>,
     /// None: a shell has a terminal, a command has none.
     pub pty: Option<Terminal>,
-    /// The host is asked for a sign of life after this much silence, milliseconds; three without an answer, and it counts as `silent`. 0: never.
+    /// The host is asked for a sign of life after this much silence, milliseconds, and again; after three times this much it counts as `silent`. 0: never.
     pub keepalive_ms: u64,
     /// How long handshake and sign-in may take together, milliseconds: old devices need seconds for their keys.
     pub login_ms: u64,
