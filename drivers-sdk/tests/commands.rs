@@ -39,6 +39,16 @@ impl Lamp {
     }
 
     #[function]
+    fn tick(&self, cx: &Cx<Self>) {
+        cx.every(secs(1), async |_: &Lamp, cx: &Cx<Lamp>| cx.info("tick"));
+    }
+
+    #[function]
+    async fn hour(&self, cx: &Cx<Self>) -> Result {
+        cx.send("hour").timeout(secs(3600)).reply(exact("ok")).await
+    }
+
+    #[function]
     fn told(&self, cx: &Cx<Self>) {
         cx.send("told").named("told").reply(exact("ok")).no_wait();
     }
@@ -226,6 +236,36 @@ fn a_command_without_a_reply_is_done_when_its_bytes_are_out() {
         let (_, _, correlation) = daemon.transmitted(1).await;
         daemon.send(Kind::Failed, 1, correlation, r#"{"code":"offline","message":"gone"}"#).await;
         assert_eq!(daemon.result(call).await.unwrap_err().message, "gone");
+    });
+}
+
+#[test]
+fn a_slow_command_holds_up_neither_schedules_nor_siblings_nor_stop() {
+    run(async {
+        let mut daemon = connected().await;
+        daemon.start(2, json!({}), Some(8)).await;
+        daemon.call(1, "tick", json!([])).await.unwrap();
+        let slow = daemon.begin(1, "hour", json!([])).await;
+        assert_eq!(daemon.transmitted(1).await.1, "hour\n");
+        let waiting = daemon.begin(1, "ask", json!(["a"])).await;
+        daemon.wait(millis(3500)).await;
+        assert_eq!(daemon.logs.iter().filter(|(_, line)| line == "info: tick").count(), 3);
+
+        let sibling = daemon.begin(2, "ask", json!(["b"])).await;
+        assert_eq!(daemon.transmitted(2).await.1, "b?\n");
+        daemon.received(2, "b=1\n").await;
+        assert_eq!(daemon.result(sibling).await.unwrap(), json!("1"));
+
+        let began = tokio::time::Instant::now();
+        daemon.send(Kind::Stop, 1, 9, "").await;
+        let mut ended = [daemon.next().await, daemon.next().await];
+        ended.sort_by_key(|frame| frame.header.correlation);
+        assert_eq!(ended.each_ref().map(|frame| frame.header.correlation), [slow, waiting]);
+        for frame in &ended {
+            assert_eq!(answer(frame).unwrap_err().code, "stopped");
+        }
+        daemon.expect(Kind::Done, 9).await;
+        assert!(began.elapsed() < secs(1));
     });
 }
 

@@ -23,10 +23,12 @@ pub(crate) struct Task {
     handle: AbortHandle,
 }
 
+/// A call's task, and the user who calls.
+type Call = (AbortHandle, Option<Rc<str>>);
+
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    /// With the user who calls.
-    calls: RefCell<HashMap<u32, (AbortHandle, Option<Rc<str>>)>>,
+    calls: RefCell<HashMap<u32, Call>>,
     others: RefCell<HashMap<u32, Task>>,
     next: Cell<u32>,
     /// The scope of what the code that runs now makes.
