@@ -88,6 +88,22 @@ impl Agent {
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
+        match self.read_all(cx).await {
+            Err(error) if error.is_timeout() => {
+                cx.set_connected(
+                    false,
+                    "the agent does not answer: is it on, does it allow this `community`?",
+                );
+                Err(error)
+            }
+            result => {
+                cx.clear_connected();
+                result
+            }
+        }
+    }
+
+    async fn read_all(&self, cx: &Cx<Self>) -> Result {
         let settings = cx.settings();
         let system = [1, 3, 5, 6].map(|object| format!("{SYSTEM}.{object}.0").parse());
         let system = self.get(cx, system.into_iter().collect::<Result<_>>()?).await?;
