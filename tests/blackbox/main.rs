@@ -19,6 +19,7 @@ mod example;
 mod lifecycle;
 mod peers;
 mod processes;
+mod protocols;
 mod recording;
 mod recovery;
 mod refusals;

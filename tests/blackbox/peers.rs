@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::{Daemon, drivers, until};
 
 /// A peer that runs; killed when it is dropped.
-struct Peer(Child);
+pub struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
@@ -22,12 +22,12 @@ impl Drop for Peer {
     }
 }
 
-fn run(command: &mut Command) -> Peer {
+pub fn run(command: &mut Command) -> Peer {
     Peer(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 /// Where a program is; none if this machine has not got it.
-fn program(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/sbin", "/lib/nut"]).map(Path::new);
     let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
@@ -39,7 +39,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// A port that nobody listens on.
-fn port() -> u16 {
+pub fn port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

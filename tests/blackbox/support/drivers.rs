@@ -68,7 +68,15 @@ pub fn examples() -> Drivers {
         }
     }
     let commit = work.commit("Add the examples");
-    let packages = [("pjlink", "Display", 1), ("mpd", "Music", 1), ("nut", "Power", 1), ("room", "Room", 99)];
+    let packages = [
+        ("pjlink", "Display", 1),
+        ("mpd", "Music", 1),
+        ("nut", "Power", 1),
+        ("room", "Room", 99),
+        ("modbus", "Modbus", 1),
+        ("snmp", "Monitor", 1),
+        ("artnet", "Lighting", 1),
+    ];
     let manifest = |name: &str| -> &'static str { format!("examples/{name}/Cargo.toml").leak() };
     let packages = packages.map(|(name, module, role)| (manifest(name), module, role)).to_vec();
     Drivers { work, commit, packages }
