@@ -173,8 +173,8 @@ pub fn refusal(code: u8) -> Error {
         1 => "it does not speak MQTT 3.1.1",
         2 => "it does not like the client id",
         3 => "it is not available",
-        4 => "the user name or the password is wrong",
-        5 => "this client may not connect",
+        // Some say the one, some the other.
+        4 | 5 => "the user name or the password may be wrong",
         _ => "it does not say why",
     };
     Error::device(format!("the broker refused: {why} (code {code})"))

@@ -58,7 +58,7 @@ async fn a_broker_that_refuses_says_why() {
     client.connect().await;
     client.expect_match(any()).await;
     client.reply(b"\x20\x02\x00\x04").await;
-    assert!(client.expect_drop().await.contains("the user name or the password is wrong"));
+    assert!(client.expect_drop().await.contains("the user name or the password may be wrong"));
 
     let client = Harness::<Client>::with(json!({ "topics": ["mine", "yours"] })).await;
     client.connect().await;
