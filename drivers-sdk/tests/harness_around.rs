@@ -231,6 +231,43 @@ async fn a_system_of_fake_modules() {
 }
 
 #[derive(Default)]
+struct Caller;
+
+#[driver(name = "Caller", module = "Caller", logic)]
+impl Caller {
+    #[started]
+    fn started(&self, cx: &Cx<Self>) {
+        cx.monitor("alarm", async |_: &Caller, cx: &Cx<Caller>, alarm: String| {
+            cx.info(format!("alarm: {alarm}"))
+        });
+    }
+
+    #[function]
+    fn tell(&self, cx: &Cx<Self>) -> Result {
+        cx.publish("bell", &3)
+    }
+
+    #[function]
+    async fn dark(&self, cx: &Cx<Self>) -> usize {
+        let all = cx.system().implementing("Powerable").call("power", (false,)).await;
+        all.iter().filter(|result| result.is_ok()).count()
+    }
+}
+
+#[tokio::test]
+async fn channels_and_interfaces() {
+    let lamp = Fake::new().implements("Powerable").sets("power", "power");
+    let system =
+        MockSystem::new().module("Lamp", lamp.clone()).module("Screen", lamp).module("Blind", Fake::new());
+    let caller = Harness::<Caller>::in_system(system.clone()).await;
+    assert_eq!(caller.call("dark", ()).await, Ok(json!(2)));
+    caller.call("tell", ()).await.unwrap();
+    assert_eq!(system.take_published(), [("bell".to_owned(), json!(3))]);
+    system.publish("alarm", "fire");
+    caller.logged("alarm: fire").await;
+}
+
+#[derive(Default)]
 struct Gate;
 
 #[driver(name = "Gate", module = "Gate", tcp = 4001, makebreak, framing = lines("\n"), timeout_ms = 1000)]

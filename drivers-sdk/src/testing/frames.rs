@@ -47,7 +47,12 @@ impl Daemon {
             Kind::Acquire => self.done(correlation),
             Kind::Http => self.asked_http(correlation, payload),
             Kind::SshExec => self.asked_exec(correlation, payload),
-            Kind::CallModule | Kind::ReadStatus | Kind::Subscribe | Kind::Unsubscribe => match &self.system {
+            Kind::CallModule
+            | Kind::ReadStatus
+            | Kind::Subscribe
+            | Kind::Unsubscribe
+            | Kind::Publish
+            | Kind::Monitor => match &self.system {
                 Some(system) => system.asked(self, kind, correlation, payload),
                 None => nowhere(self, kind, correlation),
             },

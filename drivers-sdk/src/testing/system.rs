@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use drivers_sdk_protocol::Kind;
-use drivers_sdk_protocol::message::{self, CallModule, StatusOf, code};
+use drivers_sdk_protocol::message::{self, CallModule, Monitor, Publish, StatusOf, code};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::spawn_local;
@@ -29,6 +29,9 @@ struct Modules {
     calls: Vec<Called>,
     /// By correlation: what is followed, and what it was told last.
     subscriptions: BTreeMap<u32, (StatusOf, Option<Value>)>,
+    /// By correlation: the channel.
+    monitors: BTreeMap<u32, String>,
+    published: Vec<(String, Value)>,
     daemon: Weak<Daemon>,
 }
 
@@ -50,6 +53,7 @@ type Answer = Rc<dyn Fn(&[Value]) -> Result<Value>>;
 pub struct Fake {
     status: BTreeMap<String, Value>,
     functions: HashMap<String, Function>,
+    interfaces: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -81,6 +85,12 @@ impl Fake {
     /// Its status has this value.
     pub fn status(mut self, key: &str, value: impl Serialize) -> Fake {
         self.status.insert(key.into(), serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
+    /// It implements an interface, such as `Powerable`, and so is found by that.
+    pub fn implements(mut self, interface: &str) -> Fake {
+        self.interfaces.push(interface.into());
         self
     }
 
@@ -157,6 +167,22 @@ impl MockSystem {
         system.fake(name, index).and_then(|fake| fake.status.get(key)).cloned().unwrap_or_default()
     }
 
+    /// Somebody publishes this on a channel.
+    pub fn publish(&self, channel: &str, value: impl Serialize) {
+        let system = self.0.borrow();
+        let value = serde_json::to_value(value).unwrap_or_default();
+        if let Some(daemon) = system.daemon.upgrade() {
+            for (number, _) in system.monitors.iter().filter(|(_, heard)| *heard == channel) {
+                daemon.send(Kind::Notify, MODULE, *number, value.to_string().as_bytes());
+            }
+        }
+    }
+
+    /// What the driver published since the last time: channel and value.
+    pub fn take_published(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.0.borrow_mut().published)
+    }
+
     /// What was called since the last time, in order.
     pub fn take_calls(&self) -> Vec<Called> {
         std::mem::take(&mut self.0.borrow_mut().calls)
@@ -169,7 +195,16 @@ impl MockSystem {
 
     /// As the daemon tells a logic module of it.
     pub(super) fn described(&self) -> Value {
-        json!({ "id": "sys-test", "name": "Test", "modules": self.0.borrow().counts() })
+        let system = self.0.borrow();
+        let mut interfaces: BTreeMap<&str, Vec<(&str, usize)>> = BTreeMap::new();
+        for (name, modules) in &system.modules {
+            for (index, fake) in (1..).zip(modules) {
+                for interface in &fake.interfaces {
+                    interfaces.entry(interface).or_default().push((name, index));
+                }
+            }
+        }
+        json!({ "id": "sys-test", "name": "Test", "modules": system.counts(), "interfaces": interfaces })
     }
 
     /// How many modules of each name it has.
@@ -209,7 +244,24 @@ impl MockSystem {
     /// A request of the module under test.
     pub(super) fn asked(&self, daemon: &Rc<Daemon>, kind: Kind, correlation: u32, payload: &[u8]) {
         if kind == Kind::Unsubscribe {
-            self.0.borrow_mut().subscriptions.remove(&correlation);
+            let mut system = self.0.borrow_mut();
+            system.subscriptions.remove(&correlation);
+            system.monitors.remove(&correlation);
+            return;
+        }
+        if kind == Kind::Monitor {
+            if let Ok(monitor) = serde_json::from_slice::<Monitor>(payload) {
+                self.0.borrow_mut().monitors.insert(correlation, monitor.channel);
+            }
+            return daemon.done(correlation);
+        }
+        if kind == Kind::Publish {
+            if let Ok(Publish { channel, value }) = serde_json::from_slice(payload) {
+                let value: Value = serde_json::from_str(value.get()).unwrap_or_default();
+                self.0.borrow_mut().published.push((channel.to_string(), value.clone()));
+                // Its own monitors hear it as well.
+                self.publish(&channel, value);
+            }
             return;
         }
         if kind == Kind::CallModule {
@@ -300,7 +352,7 @@ fn tell(daemon: &Daemon, subscription: u32, value: Option<Value>) {
 /// What a logic module that no test has put in a system is told of what it asks for.
 pub(super) fn nowhere(daemon: &Daemon, kind: Kind, correlation: u32) {
     let failure = message::code::NOT_FOUND;
-    if kind != Kind::Unsubscribe {
+    if !matches!(kind, Kind::Unsubscribe | Kind::Publish) {
         daemon.fail(correlation, failure, "this module is in no system: Harness::in_system puts it in one");
     }
 }
