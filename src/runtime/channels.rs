@@ -14,9 +14,11 @@ pub(crate) trait Listener: Send + Sync + 'static {
     fn heard(&self, value: &str);
 }
 
+type Listeners = Arc<RwLock<Vec<Arc<dyn Listener>>>>;
+
 /// All channels that somebody listens to.
 #[derive(Default)]
-pub(crate) struct Channels(DashMap<Arc<str>, Arc<RwLock<Vec<Arc<dyn Listener>>>>>);
+pub(crate) struct Channels(DashMap<Arc<str>, Listeners>);
 
 /// Listens until it is dropped.
 #[must_use = "nothing is heard any more once it is dropped"]

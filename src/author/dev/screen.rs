@@ -31,9 +31,11 @@ impl Known {
     }
 }
 
+type Print = Box<dyn FnMut(String) + Send>;
+
 /// Shows things; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Screen(Arc<Mutex<Box<dyn FnMut(String) + Send>>>);
+pub(super) struct Screen(Arc<Mutex<Print>>);
 
 impl Screen {
     pub(super) fn say(&self, text: &str) {
