@@ -128,6 +128,23 @@ async fn the_system_resolver_is_asked() {
 }
 
 #[tokio::test]
+async fn a_resolver_that_does_not_answer_is_not_waited_for() {
+    struct Mute;
+    impl Resolve for Mute {
+        fn resolve<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+            Box::pin(std::future::pending())
+        }
+    }
+    let options = Options { dns_timeout_ms: 100, connect_timeout_ms: 600_000, ..never_retry() };
+    let recorder = Recorder::new();
+    let _link =
+        recorder.open(&Connections::with_resolver(options, Mute), Target::tcp("projector.example", 4000));
+    let State::Down { reason, detail, .. } = recorder.down().await else { unreachable!() };
+    assert_eq!(reason, Reason::Dns);
+    assert!(detail.contains("no answer within 100 ms"), "{detail}");
+}
+
+#[tokio::test]
 async fn every_address_of_a_name_is_tried() {
     let names = Names::default();
     // One attempt has to do.

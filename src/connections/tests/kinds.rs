@@ -62,12 +62,6 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// A reset needs nothing unread.
     const RESETS_AT_WILL: bool = true;
 
-    /// Bytes of a flood: many times what the system keeps between the two.
-    const FLOOD: usize = 100 << 20;
-
-    /// A fault proxy can stand between: it is reached by TCP or through a Unix socket.
-    const PROXIED: bool = true;
-
     /// What it is called when connections are accepted and closed at once.
     const CLOSED_AT_ONCE: &'static [Reason] = &[Reason::Closed];
 
@@ -201,8 +195,6 @@ macro_rules! make_break {
             const LAST_WORDS: bool = $inner::LAST_WORDS;
             const RESET: &'static [Reason] = $inner::RESET;
             const RESETS_AT_WILL: bool = $inner::RESETS_AT_WILL;
-            const FLOOD: usize = $inner::FLOOD;
-            const PROXIED: bool = $inner::PROXIED;
             const CLOSED_AT_ONCE: &'static [Reason] = $inner::CLOSED_AT_ONCE;
             const GARBLED: &'static [Reason] = $inner::GARBLED;
             const USER_TIMEOUT: bool = $inner::USER_TIMEOUT;

@@ -1,7 +1,8 @@
 //! The contract of links, against real sockets on loopback.
 //!
 //! `contract` holds what every kind of connection must pass; `kinds` says for each kind how to make a peer and a target.
-//! A new kind implements [`kinds::Kind`] and is added to the list in `contract`: nothing else.
+//! A new kind implements [`kinds::Kind`] and is added to the list in `contract`, and to those in `proxied` if it is reached by
+//! TCP: nothing else.
 
 mod bus;
 mod contract;

@@ -1,15 +1,52 @@
-//! What every kind of connection must pass with a fault proxy between it and its device.
+//! What every kind of connection must pass with a fault proxy between it and its device. What there is of this on a serial
+//! line is in `serial/faults.rs`, and with datagrams in `udp/faults.rs`.
 
 use super::{
     super::{Address, Connections, Error, Link, Options, Reason, State, Target},
-    contract::make_break,
+    contract::{contract, make_break},
     faults::{Names, Silent},
     harness::{DEADLINE, Receipts, Recorder, eventually, never_retry, pattern, quick},
-    kinds::{Kind, Stream},
+    kinds::{
+        Bus, BusMakeBreak, Kind, Rfc2217, Rfc2217MakeBreak, Ssh, SshMakeBreak, Stream, Tcp, TcpMakeBreak,
+        Tls, TlsMakeBreak, Unix, UnixMakeBreak, WebSocket, WebSocketMakeBreak,
+    },
 };
 use fault_proxy::{Fault, FaultProxy, GARBAGE, Towards};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+contract!(
+    Tcp as tcp, TcpMakeBreak as tcp_make_break, Unix as unix, UnixMakeBreak as unix_make_break,
+    Tls as tls, TlsMakeBreak as tls_make_break,
+    WebSocket as websocket, WebSocketMakeBreak as websocket_make_break,
+    Rfc2217 as rfc2217, Rfc2217MakeBreak as rfc2217_make_break,
+    Bus as bus, BusMakeBreak as bus_make_break,
+    Ssh as ssh, SshMakeBreak as ssh_make_break: {
+    accept_then_close,
+    takes_nothing,
+    silent_for_a_while,
+    reset_in_mid_frame,
+    one_byte_at_a_time_both_ways,
+    garbage,
+    half_open,
+});
+
+/// What needs a network between the two, which a Unix socket has not.
+mod network {
+    #[allow(clippy::wildcard_imports, reason = "the same file")]
+    use super::*;
+
+    contract!(
+    Tcp as tcp, TcpMakeBreak as tcp_make_break,
+    Tls as tls, TlsMakeBreak as tls_make_break,
+    WebSocket as websocket, WebSocketMakeBreak as websocket_make_break,
+    Rfc2217 as rfc2217, Rfc2217MakeBreak as rfc2217_make_break,
+    Bus as bus, BusMakeBreak as bus_make_break,
+    Ssh as ssh, SshMakeBreak as ssh_make_break: {
+        unroutable,
+        name_that_comes_and_changes,
+    });
+}
 
 /// A device that is there, and a proxy that leads to it.
 async fn device<K: Kind>() -> (K, FaultProxy, Target) {
@@ -32,7 +69,8 @@ async fn device<K: Kind>() -> (K, FaultProxy, Target) {
 }
 
 fn socket(address: &Address) -> SocketAddr {
-    let endpoint = address.endpoint().expect("a kind that no proxy can stand before says PROXIED = false");
+    let endpoint =
+        address.endpoint().expect("a kind that no proxy can stand before is not in the lists above");
     SocketAddr::new(endpoint.host.parse().expect("a literal address"), endpoint.port)
 }
 
@@ -85,11 +123,8 @@ async fn up<K: Kind>(connections: &Connections, recorder: &Recorder) -> (K, Faul
     (kind, proxy, link, stream)
 }
 
-pub(super) async fn unroutable<K: Kind>() {
+async fn unroutable<K: Kind>() {
     let kind = K::make();
-    if !K::PROXIED || kind.target().address.endpoint().is_none() {
-        return;
-    }
     let silent = Silent::make();
     let recorder = Recorder::new();
     let connections = Connections::new(Options { connect_timeout_ms: 300, ..never_retry() });
@@ -105,10 +140,7 @@ pub(super) async fn unroutable<K: Kind>() {
     assert_eq!(error.reason(), Some(Reason::Timeout));
 }
 
-pub(super) async fn accept_then_close<K: Kind>() {
-    if !K::PROXIED {
-        return;
-    }
+async fn accept_then_close<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let (kind, proxy, target) = device::<K>().await;
@@ -139,10 +171,7 @@ pub(super) async fn accept_then_close<K: Kind>() {
 }
 
 /// The host goes on answering for a device that takes nothing any more: the system gives it up after `user_timeout_ms`.
-pub(super) async fn takes_nothing<K: Kind>() {
-    if !K::PROXIED {
-        return;
-    }
+async fn takes_nothing<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(Options { user_timeout_ms: 1000, ..quick() });
     let (kind, proxy, link, _stream) = up::<K>(&connections, &recorder).await;
@@ -167,10 +196,7 @@ pub(super) async fn takes_nothing<K: Kind>() {
     hears(&kind, &link).await;
 }
 
-pub(super) async fn silent_for_a_while<K: Kind>() {
-    if !K::PROXIED {
-        return;
-    }
+async fn silent_for_a_while<K: Kind>() {
     let recorder = Recorder::new().expect_pattern();
     let connections = Connections::new(quick());
     let (_kind, proxy, link, mut stream) = up::<K>(&connections, &recorder).await;
@@ -194,10 +220,7 @@ pub(super) async fn silent_for_a_while<K: Kind>() {
     assert_eq!(connections.metrics().connects, 1);
 }
 
-pub(super) async fn reset_in_mid_frame<K: Kind>() {
-    if !K::PROXIED {
-        return;
-    }
+async fn reset_in_mid_frame<K: Kind>() {
     let recorder = Recorder::new().expect_pattern();
     let connections = Connections::new(quick());
     let (kind, proxy, link, mut stream) = up::<K>(&connections, &recorder).await;
@@ -227,10 +250,7 @@ pub(super) async fn reset_in_mid_frame<K: Kind>() {
     }
 }
 
-pub(super) async fn one_byte_at_a_time_both_ways<K: Kind>() {
-    if !K::PROXIED {
-        return;
-    }
+async fn one_byte_at_a_time_both_ways<K: Kind>() {
     let recorder = Recorder::new();
     // A handshake takes thousands of them.
     let connections = Connections::new(Options { connect_timeout_ms: 100_000, ..quick() });
@@ -251,10 +271,7 @@ pub(super) async fn one_byte_at_a_time_both_ways<K: Kind>() {
     assert_eq!(connections.metrics().connects, 1);
 }
 
-pub(super) async fn garbage<K: Kind>() {
-    if !K::PROXIED {
-        return;
-    }
+async fn garbage<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let (kind, proxy, target) = device::<K>().await;
@@ -276,10 +293,7 @@ pub(super) async fn garbage<K: Kind>() {
     hears(&kind, &link).await;
 }
 
-pub(super) async fn half_open<K: Kind>() {
-    if !K::PROXIED {
-        return;
-    }
+async fn half_open<K: Kind>() {
     let recorder = Recorder::new();
     let connections = Connections::new(quick());
     let (kind, proxy, link, mut stream) = up::<K>(&connections, &recorder).await;
@@ -301,11 +315,8 @@ pub(super) async fn half_open<K: Kind>() {
     hears(&kind, &link).await;
 }
 
-pub(super) async fn name_that_comes_and_changes<K: Kind>() {
+async fn name_that_comes_and_changes<K: Kind>() {
     let mut kind = K::make();
-    if !K::PROXIED || kind.target().address.endpoint().is_none() {
-        return;
-    }
     // One device by two ways, so that one certificate does.
     kind.appear().await;
     let device = socket(&kind.target().address);

@@ -17,6 +17,8 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
 
+mod faults;
+
 /// Two pseudo terminals, wired to each other: `port` is the adapter, `device` what is behind it.
 struct Cable {
     folder: tempfile::TempDir,

@@ -3,8 +3,9 @@
 
 use super::{
     super::{Connections, Options, Reason, State},
+    contract::connected,
     harness::{DEADLINE, Receipts, Recorder},
-    kinds::{Kind, Tcp},
+    kinds::{Bus, Kind, Rfc2217, Ssh, Tcp, Tls, WebSocket},
 };
 use std::process::Command;
 
@@ -108,6 +109,56 @@ fn a_silent_peer_is_found_by_the_keep_alive_alone() {
 fn a_silent_peer_is_found_by_unacknowledged_data() {
     let Some(network) = Network::make("data") else { return };
     network.inside(|| falls_silent(&network, Options { keepalive_idle_ms: 0, ..options() }, true));
+}
+
+/// Whatever is spoken on it, a TCP connection is found dead; what the kind itself would notice later has no part in it.
+#[test]
+fn a_silent_peer_is_found_under_every_kind_over_tcp() {
+    async fn up<K: Kind>(
+        connections: &Connections,
+        name: &'static str,
+    ) -> (&'static str, Recorder, impl Sized) {
+        let recorder = Recorder::new();
+        let held = connected::<K>(connections, &recorder).await;
+        (name, recorder, held)
+    }
+    let Some(network) = Network::make("kinds") else { return };
+    network.inside(|| async {
+        // Five handshakes take their time, and nothing is to be missed of them.
+        let connections = Connections::new(Options { user_timeout_ms: 4000, ..options() });
+        let tls = up::<Tls>(&connections, "tls").await;
+        let websocket = up::<WebSocket>(&connections, "websocket").await;
+        let rfc2217 = up::<Rfc2217>(&connections, "rfc2217").await;
+        let bus = up::<Bus>(&connections, "bus").await;
+        let ssh = up::<Ssh>(&connections, "ssh").await;
+        network.lo("down");
+        for (name, recorder) in [
+            (tls.0, &tls.1),
+            (websocket.0, &websocket.1),
+            (rfc2217.0, &rfc2217.1),
+            (bus.0, &bus.1),
+            (ssh.0, &ssh.1),
+        ] {
+            let State::Down { reason, detail, .. } = recorder.ended(1).await else { unreachable!() };
+            assert_eq!(reason, Reason::Silent, "{name}: {detail}");
+        }
+    });
+}
+
+/// The reset with which it ended the connection was lost.
+#[test]
+fn a_host_that_has_forgotten_the_connection_says_so_when_it_is_asked_for_a_sign_of_life() {
+    let Some(network) = Network::make("half") else { return };
+    network.inside(|| async {
+        let connections = Connections::new(Options { user_timeout_ms: 20_000, ..options() });
+        let recorder = Recorder::new();
+        let (_kind, _link, stream) = connected::<Tcp>(&connections, &recorder).await;
+        network.lo("down");
+        stream.reset().await;
+        network.lo("up");
+        let State::Down { reason, detail, .. } = recorder.ended(1).await else { unreachable!() };
+        assert_eq!(reason, Reason::Reset, "{detail}");
+    });
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{
     },
     peer::{Reply, Server, ask, begin, client, get, ok, open, post, respond},
 };
-use crate::connections::{Address, Connections, Error, Reason, State, Target, http};
+use crate::connections::{Address, Connections, Error, Options, Reason, State, Target, http};
 use serde_json::json;
 use std::{
     net::SocketAddr,
@@ -134,6 +134,21 @@ async fn a_service_that_hangs_is_found_by_its_probe() {
     let settings = json!({"timeout_ms": 100, "probe": {"path": "/"}});
     let (_link, recorder) = open(&Connections::new(never_retry()), client(server.base(), settings));
     let State::Down { reason, detail, .. } = recorder.down().await else { unreachable!() };
+    assert_eq!(reason, Reason::Timeout, "{detail}");
+}
+
+/// It neither answers nor refuses: what it was asked is in its backlog, and there is no room for more.
+#[tokio::test]
+async fn a_host_that_says_nothing_any_more_is_found_by_the_next_probe() {
+    let at = address();
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+    listener.bind(&at.into()).expect("bind");
+    listener.listen(16).expect("listen");
+    let connections = Connections::new(Options { connect_timeout_ms: 300, ..never_retry() });
+    let (_link, recorder) = open(&connections, client(base(at), json!({"probe": {"interval_ms": 50}})));
+    recorder.up_after(0).await;
+    listener.listen(0).expect("listen");
+    let State::Down { reason, detail, .. } = recorder.ended(1).await else { unreachable!() };
     assert_eq!(reason, Reason::Timeout, "{detail}");
 }
 

@@ -52,9 +52,6 @@ impl Kind for Serial {
     const CLOSED: Reason = Reason::Serial;
     const RESET: &'static [Reason] = &[Reason::Serial];
     const LAST_WORDS: bool = false;
-    // A pseudo-terminal keeps a few KiB, and hands them on in small pieces.
-    const FLOOD: usize = 1 << 20;
-    const PROXIED: bool = false;
     const USER_TIMEOUT: bool = false;
 
     fn make() -> Self {

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | refused | what an ICMP port unreachable says: `a_refusal_is_heard_and_told_and_the_device_may_come_back` |
 //! | unroutable; silent; half-open | all the same, and no network can tell: `a_device_that_says_nothing_is_its_driver_s_to_notice` |
-//! | name unknown, and changed | `a_name_that_comes_and_changes` |
+//! | name unknown, and changed | `a_name_that_comes_and_changes`; while nobody refuses anything, `a_name_that_changes_while_nothing_is_refused_…` |
 //! | accepted, then closed; closed; reset | none: there is nothing to close |
 //! | handshake answered with something else | none; garbage is a datagram: `garbage_is_received_as_it_came` |
 //! | takes nothing any more | none: what is not taken is lost, and nobody is told |
@@ -44,6 +44,23 @@ async fn a_name_that_comes_and_changes() {
     drop(first);
     Receipts::transmit(&link, "anybody?").await.expect("the system takes it");
     assert_eq!(recorder.ended(connection).await.reason(), Some(Reason::Refused));
+    recorder.up_after(connection).await;
+    meet(&link, &second).await;
+}
+
+/// A name is asked for when an attempt is made, and a link that is up makes none: its driver has to give up what is silent.
+#[tokio::test]
+async fn a_name_that_changes_while_nothing_is_refused_is_found_when_the_driver_gives_up() {
+    let names = Names::default();
+    let (first, second) = (Device::own().await, Device::own().await);
+    *names.0.lock() = vec![first.address()];
+    let connections = Connections::with_resolver(quick(), names.clone());
+    let recorder = Recorder::new();
+    let link = recorder.open(&connections, Target::udp("device.example", 5000, Settings::default()));
+    let connection = recorder.up_after(0).await;
+    *names.0.lock() = vec![second.address()];
+    meet(&link, &first).await;
+    link.disconnect(Reason::Protocol, "no answer");
     recorder.up_after(connection).await;
     meet(&link, &second).await;
 }
