@@ -102,7 +102,7 @@ impl DeviceStream {
     }
 
     /// The same of a device with messages, which have boundaries (UDP, WebSocket): the stream carries them as
-    /// [`emulated`](drivers_sdk_protocol::emulated) says.
+    /// [`drivers_sdk_protocol::emulated`] says.
     pub fn messages(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> DeviceStream {
         DeviceStream::over(Box::new(stream), Some(BytesMut::new()))
     }

@@ -6,7 +6,7 @@
 //!                        └──▶ what cargo says ──▶ screen ◀── lines typed: calls
 //! ```
 //!
-//! What runs is what the daemon runs, over a store that is gone at the end ([`bench`]). A build that fails changes nothing. A new
+//! What runs is what the daemon runs, over a store that is gone at the end ([`mod@bench`]). A build that fails changes nothing. A new
 //! program takes over as a new commit does in the daemon: the connection to the device stays up. (The model of a device is
 //! part of the program, and begins anew with it.)
 

@@ -19,12 +19,15 @@ async fn device() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
+        // Two modules connect to it, in either order.
         while let Ok((mut stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
-            let mut byte = [0];
-            while stream.read(&mut byte).await.is_ok_and(|count| count == 1) {
-                let _ = stream.write_all(&byte).await;
-            }
+            tokio::spawn(async move {
+                let mut byte = [0];
+                while stream.read(&mut byte).await.is_ok_and(|count| count == 1) {
+                    let _ = stream.write_all(&byte).await;
+                }
+            });
         }
     });
     address
@@ -33,15 +36,16 @@ async fn device() -> std::net::SocketAddr {
 /// Asks until what is received is all there.
 async fn records(live: &Live, received: &str, query: &str) -> Vec<Value> {
     let module = &live.modules[0];
+    let mut records = Vec::new();
     for _ in 0..600 {
         let answer = live.server.get(&format!("/modules/{module}/wire?{query}")).await;
-        let records = answer.json().as_array().unwrap().clone();
+        records = answer.json().as_array().unwrap().clone();
         if text(&records, "received").contains(received) {
             return records;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("the device did not answer {received}");
+    panic!("the device did not answer {received}: {records:?}");
 }
 
 fn text(records: &[Value], event: &str) -> String {

@@ -132,7 +132,7 @@ proptest! {
         }
         // A time that the clock skipped comes later than it says, so it is no match by the clock.
         let shifted = !cron.matches(clock(found).datetime());
-        prop_assert!(time <= found && (time == found || time < after + 20_001.minutes()));
+        prop_assert!(time <= found);
         if !shifted && time < after + 20_000.minutes() {
             prop_assert_eq!(time, found);
         }
