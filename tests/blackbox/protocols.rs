@@ -132,7 +132,8 @@ async fn an_agent_is_read_walked_and_set() {
     fs::write(&config, text).unwrap();
     let mut agent = Command::new(snmpd);
     agent.args(["-f", "-Lo", "-C", "-c"]).arg(&config).arg(format!("udp:127.0.0.1:{port}"));
-    let agent = agent.env("SNMP_PERSISTENT_DIR", folder.path());
+    // Not beside the configuration: what is kept there has the same name, and would go before it at the next start.
+    let agent = agent.env("SNMP_PERSISTENT_DIR", folder.path().join("kept"));
     let running = run(agent);
     let daemon = Daemon::start();
     let settings = json!({

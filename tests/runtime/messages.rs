@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{World, device, line, options};
+use crate::world::{World, device, line, options, until_async};
 
 /// A device that speaks UDP.
 struct Device(UdpSocket);
@@ -147,8 +147,10 @@ async fn the_emulator_of_a_device_with_messages_gets_and_gives_whole_ones() {
     }
     // As a stream it is another emulator.
     world.update::<Module>("mod-1", |module| module.udp = false).await;
-    world.connected("mod-1").await;
-    assert_eq!(world.exec("mod-1", "ask", r#"["hi"]"#).await, Ok(json!("")));
+    until_async("it is asked as a stream", async || {
+        world.exec("mod-1", "ask", r#"["hi"]"#).await == Ok(json!(""))
+    })
+    .await;
 }
 
 /// Ends the process of a module, which is without one for a while then.
