@@ -6,7 +6,7 @@ use headend::runtime::exec;
 use serde_json::{Value, json};
 
 use crate::sshd::{self, Sshd, free_port, keygen, user};
-use crate::world::{World, line, settings, until};
+use crate::world::{World, line, settings, until, until_async};
 
 struct Host {
     folder: tempfile::TempDir,
@@ -96,8 +96,8 @@ async fn whoever_waits_for_a_command_is_answered_when_the_connection_ends_or_the
     host.connect(&world, "mod-1").await;
     // The process of this session, which the server does not outlive.
     assert_eq!(code(run(&world, "kill -9 $PPID; sleep 100").await), "offline");
-    world.connected("mod-1").await;
-    assert_eq!(run(&world, "echo back").await, Ok(json!([0, "back\n", ""])));
+    // The caller may be told before it is shown.
+    until_async("it is back", async || run(&world, "echo back").await == Ok(json!([0, "back\n", ""]))).await;
 
     let sign = host.folder.path().join("sign");
     let command = format!("touch {}; sleep 100", sign.display());
