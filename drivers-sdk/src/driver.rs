@@ -200,6 +200,8 @@ pub struct Function {
     pub description: &'static str,
     /// Who may call it.
     pub security: Security,
+    /// Services on the Internet may call it.
+    pub webhook: bool,
     /// Its parameters.
     pub params: &'static [Param],
 }

@@ -185,6 +185,7 @@ mod status;
 pub mod system;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod webhook;
 
 pub use context::Cx;
 pub use driver::{Declaration, Driver};
@@ -192,7 +193,7 @@ pub use drivers_sdk_macros::{Settings, Status, data, driver, interface};
 #[doc(hidden)]
 pub use drivers_sdk_macros::{
     connected, create, disconnected, function, login, received, settings_changed, started, stopped,
-    system_changed,
+    system_changed, webhook,
 };
 pub use drivers_sdk_protocol::message::Level;
 pub use error::{Error, Result};
@@ -207,6 +208,7 @@ pub use status::{Status, StatusHandle};
 /// A moment, by the clock that [`sleep`] goes by, which a test may stop: for device models that tell the time.
 pub use tokio::time::Instant;
 pub use tokio::time::sleep;
+pub use webhook::{Webhook, WebhookReply};
 
 /// What a driver uses: `use drivers_sdk::prelude::*;`.
 pub mod prelude {
@@ -219,13 +221,13 @@ pub mod prelude {
         Matcher, any, exact, lines_until, matching, parse, parse_bytes, prefix, suffix,
     };
     pub use crate::{
-        Cx, Error, Frame, FromFrame, Level, Result, Schedule, Secret, Settings, Status, Value, data, driver,
-        interface, json, millis, secs, sleep,
+        Cx, Error, Frame, FromFrame, Level, Result, Schedule, Secret, Settings, Status, Value, Webhook,
+        WebhookReply, data, driver, interface, json, millis, secs, sleep,
     };
     #[doc(hidden)]
     pub use drivers_sdk_macros::{
         connected, create, disconnected, function, login, received, settings_changed, started, stopped,
-        system_changed,
+        system_changed, webhook,
     };
 }
 
@@ -283,4 +285,5 @@ pub mod __private {
     pub use crate::schedule::set_wall_clock;
     pub use crate::settings::{Description, Fields, Settings};
     pub use crate::status::{Status, StatusDescription, write};
+    pub use crate::webhook::WebhookReply;
 }

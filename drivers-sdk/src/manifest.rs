@@ -79,6 +79,7 @@ pub(crate) fn described(function: &driver::Function, types: FunctionSchemas) -> 
         name: function.name.into(),
         description: function.description.into(),
         security: function.security,
+        webhook: function.webhook,
         params: params.collect(),
         returns: types.returns.to_value(),
     }

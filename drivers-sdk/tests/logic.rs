@@ -82,6 +82,22 @@ impl Room {
         self.calm.set(true);
     }
 
+    /// Somebody says something.
+    #[webhook]
+    async fn told(&self, cx: &Cx<Self>, request: Webhook) -> Result<Value> {
+        let said: String = request.json()?;
+        cx.info(format!("{} {:?} {:?}", request.method, request.header("X-Sign"), request.query.get("a")));
+        Ok(json!({ "heard": said }))
+    }
+
+    #[webhook]
+    fn quiet(&self, _request: Webhook) {}
+
+    #[webhook]
+    fn challenge(&self, request: Webhook) -> String {
+        request.query.get("token").cloned().unwrap_or_default()
+    }
+
     #[function]
     async fn who(&self, cx: &Cx<Self>) -> (Option<String>, Option<String>) {
         let before = cx.caller();
@@ -248,5 +264,32 @@ fn a_function_knows_for_whom_it_works() {
         assert_eq!(daemon.result(7).await, Ok(json!(["user-ann", "user-ann"])));
         assert_eq!(daemon.result(8).await, Ok(json!(["user-bob", "user-bob"])));
         assert_eq!(daemon.call(1, "who", json!([])).await, Ok(json!([null, null])));
+    });
+}
+
+#[test]
+fn a_webhook_is_a_function_that_takes_a_request_and_gives_a_response() {
+    let manifest = drivers_sdk::__private::manifest::<Room>(false);
+    let told = manifest.functions.iter().find(|function| function.name == "told").unwrap();
+    assert!(told.webhook && told.security == drivers_sdk_protocol::manifest::Security::Administrator);
+    assert!(told.params[0].schema.to_string().contains("headers"), "{:?}", told.params);
+    assert_eq!(manifest.functions.iter().filter(|function| function.webhook).count(), 3);
+    run(async {
+        let mut daemon = room().await;
+        let request =
+            json!({"method": "POST", "headers": {"x-sign": "s"}, "query": {"a": "1"}, "body": "\"hi\""});
+        let reply = daemon.call(1, "told", json!([request])).await.unwrap();
+        assert_eq!(
+            reply,
+            json!({"status": 200, "content_type": "application/json", "body": r#"{"heard":"hi"}"#})
+        );
+        assert!(daemon.logged(r#"POST Some("s") Some("1")"#), "{:?}", daemon.logs);
+        let failure = daemon.call(1, "told", json!([{"method": "GET"}])).await.unwrap_err();
+        assert_eq!(failure.code, "bad_request");
+        let reply = daemon.call(1, "quiet", json!([{"method": "POST"}])).await.unwrap();
+        assert_eq!(reply["status"], 204);
+        let request = json!({"method": "GET", "query": {"token": "t1"}});
+        let reply = daemon.call(1, "challenge", json!([request])).await.unwrap();
+        assert_eq!((&reply["status"], &reply["body"]), (&json!(200), &json!("t1")));
     });
 }

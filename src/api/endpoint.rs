@@ -39,6 +39,8 @@ pub(crate) struct Endpoint {
     pub(crate) operation: Operation,
     /// Schemas its operation refers to.
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+    /// Longest body, in bytes, if that is less than the options allow.
+    limit: usize,
     handler: MethodRouter<State>,
 }
 
@@ -76,6 +78,7 @@ impl Endpoint {
             scopes: &[],
             operation: OperationBuilder::new().build(),
             schemas: Vec::new(),
+            limit: usize::MAX,
             handler,
         }
     }
@@ -84,6 +87,12 @@ impl Endpoint {
     pub(crate) fn takes(mut self, access: Access, scopes: &'static [&'static str]) -> Self {
         self.access = access;
         self.scopes = scopes;
+        self
+    }
+
+    /// Takes shorter bodies than other routes, in bytes.
+    pub(crate) fn at_most(mut self, limit: usize) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -181,6 +190,7 @@ impl Endpoint {
             state: state.clone(),
             access: self.access,
             scopes: self.scopes,
+            limit: self.limit,
             write: self.method != Method::GET,
         });
         let handler = self.handler.route_layer(middleware::from_fn(move |request, next| {
@@ -196,6 +206,7 @@ struct Guard {
     state: State,
     access: Access,
     scopes: &'static [&'static str],
+    limit: usize,
     write: bool,
 }
 
@@ -213,7 +224,7 @@ impl Guard {
         }
         let options = self.state.options();
         let time = std::time::Duration::from_millis(options.body_timeout_ms);
-        let bytes = body::read(&parts.headers, body, options.max_body_bytes, time).await?;
+        let bytes = body::read(&parts.headers, body, options.max_body_bytes.min(self.limit), time).await?;
         parts.extensions.insert(Whole(bytes));
         Ok(next.run(Request::from_parts(parts, axum::body::Body::empty())).await)
     }

@@ -15,7 +15,7 @@
 //! - `directory`: desired state in memory. `drivers`: from documents to built programs. `reconciler`: brings one to the other.
 //! - `modules`: the record of a module, and the wire between its link and its process. `host`: driver processes.
 //!   `emulator`: emulated devices. `spawner` and [`trampoline`]: how processes are started.
-//! - [`exec`], `calls`: calling a function. `channels`: what modules say to whoever listens. `names`: places in systems. `status`, [`subscriptions`], [`debug`]: following
+//! - [`exec`], `calls`: calling a function. `channels`: what modules say to whoever listens. `names`: places in systems. `needs`: what those lack. `status`, [`subscriptions`], [`debug`]: following
 //!   values and logs. [`view`], [`metrics`]: what is shown. [`options`]: every limit.
 
 mod backoff;
@@ -30,6 +30,7 @@ mod host;
 pub mod metrics;
 mod modules;
 mod names;
+mod needs;
 pub mod options;
 mod program;
 mod reconciler;
@@ -49,6 +50,7 @@ use tokio::task::JoinHandle;
 
 pub use exec::{Exec, Reply, Target};
 pub(crate) use host::{Tail, follow};
+pub use needs::Lacks;
 pub use options::Options;
 pub(crate) use spawner::{Child, Launch, Output, Spawner};
 pub use subscriptions::Subscription;

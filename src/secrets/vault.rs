@@ -9,8 +9,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac::{self, HMAC_SHA256};
 
 /// What a sealed text starts with.
 const ESC: char = '\u{1b}';
@@ -23,6 +24,8 @@ const KEY_LENGTH: usize = 32;
 /// Seals and reveals text.
 pub struct Vault {
     key: LessSafeKey,
+    /// Of secrets that are not stored.
+    derived: hmac::Key,
     is_new: bool,
 }
 
@@ -62,7 +65,9 @@ impl Vault {
         };
         let key =
             UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| Error::Length { file, found: bytes.len() })?;
-        Ok(Vault { key: LessSafeKey::new(key), is_new })
+        let root = hmac::sign(&hmac::Key::new(HMAC_SHA256, &bytes), b"headend: secrets that are not stored");
+        let derived = hmac::Key::new(HMAC_SHA256, root.as_ref());
+        Ok(Vault { key: LessSafeKey::new(key), derived, is_new })
     }
 
     /// Was its key made just now? Then it opens nothing that was sealed before.
@@ -86,6 +91,17 @@ impl Vault {
             sealed.clear();
         }
         format!("{ESC}{VERSION}|{}|{}", STANDARD.encode(nonce), STANDARD.encode(sealed))
+    }
+
+    /// A secret of 43 letters, digits, `-` and `_` that is always the same for a context, and nobody knows without the key.
+    pub fn derive(&self, context: &str) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.derived, context.as_bytes()))
+    }
+
+    /// Is this the secret of the context? Takes the same time wherever it differs.
+    pub fn is_derived(&self, secret: &str, context: &str) -> bool {
+        let secret = URL_SAFE_NO_PAD.decode(secret).unwrap_or_default();
+        hmac::verify(&self.derived, context.as_bytes(), &secret).is_ok()
     }
 
     /// The text that was sealed for `context`. A text that is not sealed is returned as it is.
@@ -189,6 +205,24 @@ mod tests {
         }
         let other = Vault::open(tempfile::tempdir().unwrap().path()).unwrap();
         assert!(other.reveal(&sealed, "sets-1").is_err());
+    }
+
+    #[test]
+    fn a_derived_secret_is_of_its_context_and_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(folder.path()).unwrap();
+        let secret = vault.derive("webhook/mod-1/told");
+        assert_eq!(secret.len(), 43);
+        let again = Vault::open(folder.path()).unwrap();
+        assert!(again.is_derived(&secret, "webhook/mod-1/told"));
+        assert!(!again.is_derived(&secret, "webhook/mod-2/told"));
+        let mut other = secret.clone().into_bytes();
+        other[0] = if other[0] == b'A' { b'B' } else { b'A' };
+        for wrong in ["", "?", &secret[1..], std::str::from_utf8(&other).unwrap()] {
+            assert!(!again.is_derived(wrong, "webhook/mod-1/told"), "{wrong}");
+        }
+        let stranger = Vault::open(tempfile::tempdir().unwrap().path()).unwrap();
+        assert!(!stranger.is_derived(&secret, "webhook/mod-1/told"));
     }
 
     #[test]

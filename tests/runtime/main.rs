@@ -1,5 +1,5 @@
 //! The runtime over a real store, real processes and real sockets. Drivers are those of `tests/fixtures`: one speaks the
-//! protocol by hand and knows no feature, two are made with the SDK.
+//! protocol by hand and knows no feature, the others are made with the SDK.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,6 +16,7 @@ mod http;
 mod links;
 mod live;
 mod load;
+mod logic;
 mod messages;
 mod peer;
 mod ssh;

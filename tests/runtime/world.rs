@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const COMMIT_A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub(crate) const COMMIT_B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-const DRIVERS: [&str; 6] = ["probe", "logic", "line", "socket", "shell", "service"];
+const DRIVERS: [&str; 7] = ["probe", "logic", "line", "socket", "shell", "service", "room"];
 const REPOSITORY: &str = "repo-probe";
 
 pub(crate) struct World {
@@ -298,8 +298,10 @@ fn program(driver: &str) -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
     static LINE: OnceLock<PathBuf> = OnceLock::new();
     static SERVICE: OnceLock<PathBuf> = OnceLock::new();
+    static ROOM: OnceLock<PathBuf> = OnceLock::new();
     match driver {
         "line" | "socket" | "shell" => LINE.get_or_init(|| example("drivers-sdk", "line_driver")),
+        "room" => ROOM.get_or_init(|| example("drivers-sdk", "room_driver")),
         "service" => SERVICE.get_or_init(|| example("drivers-sdk", "service_driver")),
         _ => PROBE.get_or_init(|| example("drivers-sdk-protocol", "probe_driver")),
     }

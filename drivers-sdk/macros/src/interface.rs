@@ -39,7 +39,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> syn::Result<Tok
     let (ident, vis, description, id) = (&item.ident, &item.vis, docs::text(&item.attrs), id(&item.ident));
     let name = ident.to_string();
     let described = functions.iter().map(generate::function);
-    let schemas = functions.iter().map(|function| generate::schemas(&function.method));
+    let schemas = functions.iter().map(generate::schemas);
     let constant = quote! {
         #[doc = concat!("Describes the interface [`trait@", #name, "`].")]
         #[allow(non_upper_case_globals)]
@@ -56,7 +56,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> syn::Result<Tok
             status: <#status as ::drivers_sdk::__private::Status>::describe,
         };
     };
-    let calls = functions.iter().enumerate().map(|(index, function)| generate::call(index, &function.method));
+    let calls = functions.iter().enumerate().map(|(index, function)| generate::call(index, function));
     let call = quote! {
         #[doc(hidden)]
         #[allow(clippy::all)]
@@ -99,7 +99,7 @@ fn function(item: &mut TraitItemFn) -> syn::Result<Function> {
         return Err(syn::Error::new_spanned(&item.sig.ident, message));
     }
     let security = level.unwrap_or_else(|| format_ident!("Public"));
-    Ok(Function { method: Method::read(&item.sig, "interface")?, description, security })
+    Ok(Function { method: Method::read(&item.sig, "interface")?, description, security, webhook: false })
 }
 
 /// A number for the name: FNV-1a, 64 bits.

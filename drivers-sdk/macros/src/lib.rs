@@ -41,6 +41,7 @@ mod status;
 /// | attribute | |
 /// | --- | --- |
 /// | `#[function]`, `#[function(security = "support")]` | callers may use it; its doc comment is its description |
+/// | `#[webhook]` | services on the Internet may call it, with a request: `fn(&self, cx: &Cx<Self>, request: Webhook)` |
 /// | `#[create]` | makes the driver from its settings: `fn create(settings: &Type) -> Result<Self>`; else `Default` does |
 /// | `#[started]`, `#[stopped]` | the module starts, or ends |
 /// | `#[login]` | before everything else on every connection: until it is done no other command is sent, and if it fails the connection is dropped |
@@ -112,5 +113,5 @@ macro_rules! misplaced {
 }
 
 misplaced! {
-    function create started stopped login connected disconnected received settings_changed system_changed
+    function webhook create started stopped login connected disconnected received settings_changed system_changed
 }

@@ -103,6 +103,10 @@ pub struct Function {
     /// Who may call it.
     #[serde(default)]
     pub security: Security,
+    /// Services on the Internet may call it, by the daemon's route for webhooks: it takes their request, an object with
+    /// `method`, `query`, `headers` and `body`, and gives `status`, `content_type` and `body`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub webhook: bool,
     /// Its parameters, in order.
     #[serde(default)]
     pub params: Vec<Param>,
@@ -134,4 +138,8 @@ pub enum Security {
     Support,
     /// Administrators.
     Administrator,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

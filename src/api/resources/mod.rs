@@ -18,6 +18,7 @@ mod settings_reads;
 mod system_actions;
 mod systems;
 mod users;
+mod webhooks;
 mod wire;
 mod zones;
 
@@ -40,6 +41,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         modules::endpoints(),
         module_actions::endpoints(),
         wire::endpoints(),
+        webhooks::endpoints(),
         settings::endpoints(),
         settings_reads::endpoints(),
         metadata::endpoints(),

@@ -155,6 +155,10 @@ pub(super) fn live(state: &State, module: &Module) -> Result<Map<String, Value>>
         && let Ok(Value::Object(mut view)) = serde_json::to_value(view)
     {
         view.shift_remove("id");
+        let system = module.control_system_id.as_deref();
+        if let Some(lacks) = system.and_then(|system| state.runtime().lacks(&module.id, system)) {
+            view.insert("lacks".into(), json!(lacks));
+        }
         body.insert("runtime".into(), Value::Object(view));
     }
     Ok(body)

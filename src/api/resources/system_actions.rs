@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use drivers_sdk_protocol::manifest::Function;
+use drivers_sdk_protocol::manifest::{Function, Need};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::{ToSchema, openapi::schema::Type};
@@ -23,7 +23,7 @@ use crate::{
         http::{body::Arguments, empty, json as respond, query::Query, raw},
     },
     model::{Module, System},
-    runtime::Target,
+    runtime::{Lacks, Target},
 };
 
 const CONTROL: &[&str] = &["control", "systems"];
@@ -49,6 +49,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says("The same as `types`, or the number of modules of one name.")
             .query("module", Type::String, "The name.")
             .gives::<Value>(StatusCode::OK, "`count`, or numbers by name"),
+        get("/api/engine/v2/systems/{id}/lacks", lacks)
+            .takes(Access::Support, SCOPE)
+            .says("What the system has not, and its logic modules need or would make use of.")
+            .lists::<Lacking>(StatusCode::OK, "The logic modules that lack something"),
         get("/api/engine/v2/systems/{id}/functions/{module}", functions)
             .takes(Access::Support, SCOPE)
             .says("The functions of a module that the caller may call.")
@@ -83,6 +87,39 @@ struct Described {
     order: Vec<String>,
     /// Markdown.
     description: String,
+}
+
+/// A logic module that lacks something: `{"module": "Display"}`, `{"interface": "Switchable"}`.
+#[derive(Debug, Serialize, ToSchema)]
+struct Lacking {
+    module_id: String,
+    /// `Room_1`.
+    module: String,
+    /// It does not work without these.
+    #[schema(value_type = Vec<Object>)]
+    required: Vec<Need>,
+    /// It would make use of these.
+    #[schema(value_type = Vec<Object>)]
+    optional: Vec<Need>,
+}
+
+async fn lacks(Extract(state): Extract<State>, Path(id): Path<String>) -> Result<Response> {
+    let system: System = crud::show(&state, &id).await?;
+    let (mut counts, mut lacking) = (HashMap::<String, u32>::new(), Vec::new());
+    for module_id in system.modules {
+        let Ok(module) = crud::show::<Module>(&state, &module_id).await else { continue };
+        let index = counts.entry(module.resolved_name().to_owned()).or_default();
+        *index += 1;
+        let own = module.control_system_id.as_deref() == Some(&system.id);
+        if let Some(Lacks { required, optional }) = state.runtime().lacks(&module_id, &system.id)
+            && own
+            && !(required.is_empty() && optional.is_empty())
+        {
+            let module = format!("{}_{index}", module.resolved_name());
+            lacking.push(Lacking { module_id, module, required, optional });
+        }
+    }
+    Ok(respond(StatusCode::OK, &lacking))
 }
 
 async fn start(Extract(state): Extract<State>, Path(id): Path<String>, query: Query) -> Result<Response> {

@@ -26,8 +26,10 @@ async fn every_route_takes_the_access_and_scope_it_says() {
         let status = async |key: &str| server.ask_as(key, method, &path, body.clone()).await.status;
         let label = format!("{method} {path}");
         if endpoint.access == Access::Public {
+            // A webhook has its own secret.
+            let expected = if endpoint.path.contains("/webhook/") { 404 } else { 200 };
             if endpoint.path != "/metrics" {
-                assert_eq!(status("").await, 200, "{label}");
+                assert_eq!(status("").await, expected, "{label}");
             }
             continue;
         }

@@ -38,6 +38,10 @@ def call(module, function, args, correlation):
         return DONE, None
     if function == "fail":
         return FAILED, {"code": "driver", "message": "failed, as asked", "status": 418}
+    if function == "hook":
+        if args[0]["body"] == "fail":
+            return FAILED, {"code": "device", "message": "the password is hunter2"}
+        return DONE, {"status": 202, "content_type": "application/json", "body": json.dumps(args[0])}
     if function == "reset":
         return DONE, True
     if function == "never":

@@ -27,6 +27,12 @@ fn function(name: &str, params: &[&str], security: &str) -> Value {
     json!({"name": name, "params": params, "security": security})
 }
 
+fn hook() -> Value {
+    let mut hook = function("hook", &["request"], "administrator");
+    hook["webhook"] = json!(true);
+    hook
+}
+
 fn manifest(kind: &str) -> Value {
     json!({
         "manifest": 1, "name": "Desk", "module": "Desk", "kind": kind,
@@ -39,7 +45,11 @@ fn manifest(kind: &str) -> Value {
             function("never", &[], "public"),
             function("send", &["text"], "public"),
             function("reset", &[], "administrator"),
+            hook(),
         ],
+        "interfaces": ["Powerable"],
+        "requires": if kind == "logic" { json!([{"module": "Display"}, {"interface": "Powerable"}]) } else { json!([]) },
+        "optional": if kind == "logic" { json!([{"interface": "Camera"}, {"module": "Desk"}]) } else { json!([]) },
     })
 }
 

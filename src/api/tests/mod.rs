@@ -12,4 +12,5 @@ mod server;
 mod settings;
 mod socket;
 mod socket_live;
+mod webhooks;
 mod wire;

@@ -17,8 +17,8 @@ pub(crate) fn expand(block: &ItemImpl, options: &DriverOptions, methods: &Method
     let status = options.status.as_ref().unwrap_or(&unit);
     let declaration = declaration(block, options, methods);
     let create = create(this, methods);
-    let schemas = methods.functions.iter().map(|function| schemas(&function.method));
-    let calls = methods.functions.iter().enumerate().map(|(index, function)| call(index, &function.method));
+    let schemas = methods.functions.iter().map(schemas);
+    let calls = methods.functions.iter().enumerate().map(|(index, function)| call(index, function));
     let handlers = methods.handlers.iter().map(|(mark, method)| handler(mark, method));
     let of_interfaces = of_interfaces(options, methods);
     let implements = implements(this, &options.implements);
@@ -159,7 +159,7 @@ fn need(need: &Need) -> TokenStream {
 
 /// What is said of a function.
 pub(crate) fn function(function: &Function) -> TokenStream {
-    let Function { method, description, security } = function;
+    let Function { method, description, security, webhook } = function;
     let name = name_of(method);
     let params = method.params.iter().map(|(ident, ty)| {
         let (name, optional) = (ident.to_string(), is_named(ty, "Option"));
@@ -170,6 +170,7 @@ pub(crate) fn function(function: &Function) -> TokenStream {
             name: #name,
             description: #description,
             security: ::drivers_sdk::__private::Security::#security,
+            webhook: #webhook,
             params: &[#(#params),*],
         }
     }
@@ -198,12 +199,13 @@ fn name_of(method: &Method) -> String {
     method.ident.unraw().to_string()
 }
 
-pub(crate) fn schemas(method: &Method) -> TokenStream {
+pub(crate) fn schemas(Function { method, webhook, .. }: &Function) -> TokenStream {
     let params = method.params.iter().map(|(_, ty)| {
         let ty = owned(ty);
         quote_spanned! { ty.span() => schemas.input::<#ty>() }
     });
     let returns = match &method.output {
+        _ if *webhook => quote! { schemas.output::<::drivers_sdk::__private::WebhookReply>() },
         Output::Nothing => quote! { schemas.output::<()>() },
         Output::Value(ty) => quote_spanned! { ty.span() => schemas.output::<#ty>() },
         Output::Result(ty) => quote_spanned! { ty.span() =>
@@ -229,7 +231,7 @@ fn owned(ty: &Type) -> Type {
 }
 
 /// An arm of `call`: the arguments are read, and their text dropped, before the function runs.
-pub(crate) fn call(index: usize, method: &Method) -> TokenStream {
+pub(crate) fn call(index: usize, Function { method, webhook, .. }: &Function) -> TokenStream {
     let name = name_of(method);
     let names = method.params.iter().map(|(ident, _)| ident.to_string());
     let places: Vec<Ident> = (0..method.params.len()).map(|at| format_ident!("arg{at}")).collect();
@@ -250,6 +252,11 @@ pub(crate) fn call(index: usize, method: &Method) -> TokenStream {
         Output::Nothing => quote! { reply.done(&value) },
         Output::Value(ty) | Output::Result(ty) => quote_spanned! { ty.span() => reply.done(&value) },
     };
+    let becomes = webhook.then(|| {
+        quote_spanned! { method.ident.span() =>
+            let value: ::drivers_sdk::__private::WebhookReply = ::core::convert::Into::into(value);
+        }
+    });
     let count = method.params.len();
     quote! {
         #index => {
@@ -260,6 +267,7 @@ pub(crate) fn call(index: usize, method: &Method) -> TokenStream {
             };
             ::core::mem::drop(args);
             let value = #value;
+            #becomes
             #done
         }
     }

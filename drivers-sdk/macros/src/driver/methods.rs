@@ -10,8 +10,9 @@ use crate::docs;
 use crate::settings::is_named;
 
 /// The attributes of methods, in the words of their authors.
-const MARKS: [&str; 10] = [
+const MARKS: [&str; 11] = [
     "function",
+    "webhook",
     "create",
     "started",
     "stopped",
@@ -55,6 +56,8 @@ pub(crate) struct Function {
     pub(crate) description: String,
     /// A variant of the protocol's `Security`.
     pub(crate) security: Ident,
+    /// It takes a service's request.
+    pub(crate) webhook: bool,
 }
 
 pub(crate) struct Create {
@@ -97,15 +100,24 @@ impl Methods {
             return Err(syn::Error::new(second.span(), message));
         }
         match mark {
-            "function" => {
-                let security = security(&attribute)?;
+            "function" | "webhook" => {
+                let webhook = mark == "webhook";
                 let method = Method::read(&function.sig, mark)?;
+                let security = if webhook {
+                    bare(&attribute, mark)?;
+                    takes_request(&method)?;
+                    // For trying it out.
+                    Ident::new("Administrator", Span::call_site())
+                } else {
+                    security(&attribute)?
+                };
                 if let Some(earlier) = self.functions.iter().find(|other| other.method.ident == method.ident)
                 {
                     let message = format!("there is a function `{}` already", earlier.method.ident);
                     return Err(syn::Error::new(method.ident.span(), message));
                 }
-                self.functions.push(Function { method, description: docs::text(&function.attrs), security });
+                let description = docs::text(&function.attrs);
+                self.functions.push(Function { method, description, security, webhook });
             }
             "create" => {
                 bare(&attribute, mark)?;
@@ -212,6 +224,20 @@ impl Create {
             Output::Result(_) => true,
         };
         Ok(Create { ident: signature.ident.clone(), takes_settings: signature.inputs.len() == 1, is_result })
+    }
+}
+
+/// A webhook's one parameter is the request.
+fn takes_request(method: &Method) -> syn::Result<()> {
+    match method.params.as_slice() {
+        [(_, ty)] if is_named(ty, "Webhook") => Ok(()),
+        _ => {
+            let name = &method.ident;
+            let says = format!(
+                "a #[webhook] method takes the request: `fn {name}(&self, cx: &Cx<Self>, request: Webhook)`"
+            );
+            Err(syn::Error::new(name.span(), says))
+        }
     }
 }
 
