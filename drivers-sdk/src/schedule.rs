@@ -11,15 +11,14 @@ mod cron;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use drivers_sdk_protocol::message::Level;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::context::Cx;
 use crate::driver::{Driver, Outcome};
-use crate::error::Error;
 use crate::module::Core;
 use crate::module::instance::Instance;
 use crate::module::tasks::Scope;
+use crate::module::trouble::Trouble;
 
 /// Shortest period of a schedule: one of no time at all would never let anything else run.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -69,7 +68,7 @@ impl<D: Driver> Cx<D> {
     ///
     /// A run that takes longer than the period makes the next ones wait for a full period's mark: runs never overlap
     /// and never catch up in a burst. Made in `#[connected]`, the schedule lasts as long as the connection, so there is
-    /// no need to cancel it in `#[disconnected]`. An error is logged when it is not the one of the run before.
+    /// no need to cancel it in `#[disconnected]`. The log says when runs begin to fail, and when they work again.
     pub fn every<F, R>(&self, period: Duration, work: F) -> Schedule
     where
         F: AsyncFn(&D, &Cx<D>) -> R + 'static,
@@ -78,17 +77,12 @@ impl<D: Driver> Cx<D> {
         let period = period.clamp(SHORTEST, LONGEST);
         self.schedule(async move |instance: Rc<Instance<D>>| {
             let mut next = Instant::now() + period;
-            let mut last = None;
+            let mut trouble = Trouble::default();
             loop {
                 sleep_until(next).await;
                 let result = work(&instance.driver, &instance.cx).await.outcome();
-                report(&instance, result.err(), &mut last);
-                next += period;
-                let now = Instant::now();
-                if next <= now {
-                    let missed = (now - next).as_nanos() / period.as_nanos() + 1;
-                    next += period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX));
-                }
+                trouble.report(&instance.core, "schedule", result);
+                next = mark_after(next, period);
             }
         })
     }
@@ -103,7 +97,7 @@ impl<D: Driver> Cx<D> {
         self.schedule(async move |instance: Rc<Instance<D>>| {
             sleep(delay.min(LONGEST)).await;
             let result = work(&instance.driver, &instance.cx).await.outcome();
-            report(&instance, result.err(), &mut None);
+            Trouble::default().report(&instance.core, "schedule", result);
         })
     }
 
@@ -122,7 +116,7 @@ impl<D: Driver> Cx<D> {
                 sleep(rest.min(LOOK)).await;
             }
             let result = work(&instance.driver, &instance.cx).await.outcome();
-            report(&instance, result.err(), &mut None);
+            Trouble::default().report(&instance.core, "schedule", result);
         })
     }
 
@@ -146,7 +140,7 @@ impl<D: Driver> Cx<D> {
         let mut done = clock::now();
         let cron = cron::Cron::new(expression, zone, done)?;
         Ok(self.schedule(async move |instance: Rc<Instance<D>>| {
-            let mut last = None;
+            let mut trouble = Trouble::default();
             loop {
                 let now = clock::now();
                 if done.duration_since(now).is_ok_and(|ahead| ahead > LATE) {
@@ -161,7 +155,7 @@ impl<D: Driver> Cx<D> {
                 done = now;
                 if now.duration_since(next).is_ok_and(|late| late <= LATE) {
                     let result = work(&instance.driver, &instance.cx).await.outcome();
-                    report(&instance, result.err(), &mut last);
+                    trouble.report(&instance.core, "schedule", result);
                     done = done.max(clock::now());
                 }
             }
@@ -195,14 +189,12 @@ fn until(when: SystemTime) -> Option<Duration> {
     when.duration_since(clock::now()).ok().filter(|rest| !rest.is_zero())
 }
 
-/// Logs an error once, not at every run.
-fn report<D: Driver>(instance: &Instance<D>, error: Option<Error>, last: &mut Option<Error>) {
-    match &error {
-        Some(error) if last.as_ref() != Some(error) => instance.failed("schedule", error),
-        None if last.as_ref().is_some_and(|last| !last.is_offline()) => {
-            instance.core.log(Level::Info, "schedule: works again");
-        }
-        _ => {}
+/// The next of the marks that are a period apart; those that are over are skipped.
+fn mark_after(mark: Instant, period: Duration) -> Instant {
+    let (next, now) = (mark + period, Instant::now());
+    if next > now {
+        return next;
     }
-    *last = error;
+    let missed = (now - next).as_nanos() / period.as_nanos() + 1;
+    next + period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
 }

@@ -45,7 +45,7 @@ mod status;
 /// | `#[create]` | makes the driver from its settings: `fn create(settings: &Type) -> Result<Self>`; else `Default` does |
 /// | `#[started]`, `#[stopped]` | the module starts, or ends |
 /// | `#[login]` | before everything else on every connection: until it is done no other command is sent, and if it fails the connection is dropped |
-/// | `#[connected]`, `#[disconnected]` | the link to the device came up, or went down |
+/// | `#[connected]`, `#[disconnected]` | the link to the device came up, or went down; the first runs again until it works |
 /// | `#[received]` | the device said something that no command waits for: `fn(&self, cx: &Cx<Self>, line: &str)` |
 /// | `#[settings_changed]`, `#[system_changed]` | new settings, or the system's modules changed |
 ///

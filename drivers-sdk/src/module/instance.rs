@@ -1,7 +1,8 @@
 //! A module with its driver: its start and end, and its calls. Each call is a task of its own, so that a slow one holds up
-//! nothing. The handlers are in `handlers`.
+//! nothing. The handlers are in `handlers`, and in `meeting` what comes of `connected`.
 
 mod handlers;
+mod meeting;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,8 +12,10 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use drivers_sdk_protocol::message::{self, Failure, Form, Level, LinkDown, LinkUp, code};
+use tokio::sync::Notify;
 
 use super::tasks::Scope;
+use super::trouble::Trouble;
 use super::{Core, Phase};
 use crate::channel;
 use crate::context::Cx;
@@ -29,6 +32,8 @@ pub(crate) const STOP_LIMIT: Duration = Duration::from_millis(2500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Connected(u64),
+    /// `connected` failed on this connection; it runs again, and if it fails again, then after this pause.
+    Again(u64, Duration),
     Disconnected,
     SettingsChanged,
     SystemChanged,
@@ -44,6 +49,10 @@ pub(crate) struct Instance<D: Driver> {
     receiving: Cell<bool>,
     /// Wakes `connected` when its connection goes.
     link_lost: RefCell<Option<Waker>>,
+    /// How `connected` fares.
+    meeting: RefCell<Trouble>,
+    /// New settings are in force, and `settings_changed` is done.
+    settled: Notify,
 }
 
 impl<D: Driver> Instance<D> {
@@ -74,6 +83,8 @@ impl<D: Driver> Instance<D> {
             handling: Cell::new(false),
             receiving: Cell::new(false),
             link_lost: RefCell::new(None),
+            meeting: RefCell::default(),
+            settled: Notify::new(),
         });
         if let Err(failure) = guard(|| instance.cx.status.publish()) {
             instance.core.fail(&failure);
@@ -263,9 +274,8 @@ impl<D: Driver> Instance<D> {
         });
     }
 
-    /// Logs the error of a handler. That the device went away meanwhile is no news.
+    /// Logs the error of a handler.
     pub(crate) fn failed(&self, what: &str, error: &Error) {
-        let level = if error.is_offline() { Level::Debug } else { Level::Warn };
-        self.core.log(level, &format!("{what}: {error}"));
+        self.core.failed(what, error);
     }
 }

@@ -31,6 +31,7 @@ pub(crate) mod queue;
 pub(crate) mod share;
 pub(crate) mod tasks;
 pub(crate) mod ticket;
+pub(crate) mod trouble;
 
 use inbox::Inbox;
 use link::Link;
@@ -106,6 +107,12 @@ impl Core {
         if !self.is_over() {
             self.channel.log(self.handle, level, text);
         }
+    }
+
+    /// Logs the error of a handler. That the device went away meanwhile is no news.
+    pub(crate) fn failed(&self, what: &str, error: &Error) {
+        let level = if error.is_offline() { Level::Debug } else { Level::Warn };
+        self.log(level, &format!("{what}: {error}"));
     }
 
     /// Publishes a status value, or removes the key. `text` is JSON.

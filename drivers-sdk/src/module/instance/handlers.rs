@@ -1,7 +1,7 @@
 //! When a driver's handlers run.
 //!
-//! - `connected`, `disconnected`, `settings_changed` and `system_changed` run one after the other, in order. `connected` is
-//!   dropped when its connection goes.
+//! - `connected`, `disconnected`, `settings_changed` and `system_changed` run one after the other, in order. What becomes of
+//!   `connected` is in `meeting`.
 //! - `login` runs before `connected`. Until it is done the queue is closed to all commands but its own, and nothing goes
 //!   to `received`. If it fails the connection is dropped. On a make-break link, which connects for a command, it runs on
 //!   each connection before that command.
@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use drivers_sdk_protocol::message::Level;
 use tokio::time::sleep_until;
 
+use super::meeting::FIRST_PAUSE;
 use super::{Event, Instance};
 use crate::driver::Driver;
 use crate::error::{Error, Result};
@@ -28,8 +29,9 @@ impl<D: Driver> Instance<D> {
         let handlers = &D::DECLARATION.handlers;
         let handled = match event {
             Event::Connected(_) => handlers.connected || handlers.login,
+            Event::Again(..) => true,
             Event::Disconnected => handlers.disconnected,
-            Event::SettingsChanged => handlers.settings_changed,
+            Event::SettingsChanged => handlers.settings_changed || handlers.connected,
             Event::SystemChanged => handlers.system_changed,
         };
         if handled {
@@ -48,10 +50,16 @@ impl<D: Driver> Instance<D> {
             loop {
                 let Some(event) = this.events.borrow_mut().pop_front() else { break };
                 let (name, result) = match event {
-                    Event::Connected(connection) => this.connected(connection).await,
+                    Event::Connected(connection) => ("login", this.connected(connection).await),
+                    Event::Again(connection, pause) => {
+                        this.meet(connection, pause).await;
+                        continue;
+                    }
                     Event::Disconnected => ("disconnected", this.driver.disconnected(&this.cx).await),
                     Event::SettingsChanged => {
-                        ("settings_changed", this.driver.settings_changed(&this.cx).await)
+                        let result = this.driver.settings_changed(&this.cx).await;
+                        this.settled.notify_waiters();
+                        ("settings_changed", result)
                     }
                     Event::SystemChanged => ("system_changed", this.driver.system_changed(&this.cx).await),
                 };
@@ -63,17 +71,17 @@ impl<D: Driver> Instance<D> {
         });
     }
 
-    /// Runs `login` and `connected`; the name of the one that ended, and how.
-    async fn connected(self: &Rc<Self>, connection: u64) -> (&'static str, Result) {
+    /// Runs `login`, and `connected` if that worked.
+    async fn connected(self: &Rc<Self>, connection: u64) -> Result {
         let core = &self.core;
         core.tasks.abort_connection();
         if D::DECLARATION.handlers.login && !core.link.makebreak {
             let mut login = pin!(self.log_in());
             match self.while_connected(connection, |context| login.as_mut().poll(context)).await {
-                None => return ("login", Ok(())),
+                None => return Ok(()),
                 Some(Err(error)) => {
                     core.login_ended(&error);
-                    return ("login", Err(error));
+                    return Err(error);
                 }
                 Some(Ok(())) => {
                     core.queue.open();
@@ -81,9 +89,8 @@ impl<D: Driver> Instance<D> {
                 }
             }
         }
-        let mut connected = pin!(self.driver.connected(&self.cx));
-        let result = self.while_connected(connection, |context| connected.as_mut().poll(context)).await;
-        ("connected", result.unwrap_or(Ok(())))
+        self.meet(connection, FIRST_PAUSE).await;
+        Ok(())
     }
 
     /// Runs `login`, whose commands alone get their turn.
@@ -124,7 +131,7 @@ impl<D: Driver> Instance<D> {
 
     /// Runs a handler as long as its connection lives, `None` if that ended first; what it schedules ends with the
     /// connection.
-    async fn while_connected(
+    pub(super) async fn while_connected(
         &self,
         connection: u64,
         mut handler: impl FnMut(&mut Context<'_>) -> Poll<Result>,
