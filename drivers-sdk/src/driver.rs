@@ -1,6 +1,7 @@
 //! What `#[driver]` makes of an `impl` block: the [`Driver`] trait, and the [`Declaration`] behind its manifest.
 
 use std::future::ready;
+use std::time::Duration;
 
 use drivers_sdk_protocol::manifest::{Kind, Security};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -79,6 +80,23 @@ pub trait Driver: Sized + 'static {
     }
 
     #[doc(hidden)]
+    fn follow(&self, _: &Cx<Self>) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    /// Runs the poll with this number.
+    #[doc(hidden)]
+    fn poll(&self, _: &Cx<Self>, _: usize) -> impl Future<Output = Result> {
+        ready(Ok(()))
+    }
+
+    /// How often it runs; `None`: only once.
+    #[doc(hidden)]
+    fn period(_: &Self::Settings, _: usize) -> Option<Duration> {
+        None
+    }
+
+    #[doc(hidden)]
     fn received(&self, _: &Cx<Self>, _: &Frame) -> impl Future<Output = Result> {
         ready(Ok(()))
     }
@@ -115,6 +133,8 @@ pub struct Declaration {
     pub delay_ms: u64,
     /// Which handlers it has.
     pub handlers: Handlers,
+    /// The names of its polls.
+    pub polls: &'static [&'static str],
     /// Its own functions, in the order of the source. Those of its interfaces are numbered after them.
     pub functions: &'static [Function],
     /// The interfaces it implements.
@@ -145,6 +165,7 @@ pub struct Handlers {
     pub disconnected: bool,
     pub settings_changed: bool,
     pub system_changed: bool,
+    pub follow: bool,
     pub received: bool,
 }
 
@@ -165,6 +186,7 @@ impl Declaration {
         retries: 0,
         delay_ms: 0,
         handlers: Handlers::NONE,
+        polls: &[],
         functions: &[],
         interfaces: &[],
         requires: &[],
@@ -187,6 +209,7 @@ impl Handlers {
         disconnected: false,
         settings_changed: false,
         system_changed: false,
+        follow: false,
         received: false,
     };
 }

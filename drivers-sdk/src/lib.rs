@@ -14,7 +14,7 @@
 //! struct LampSettings {
 //!     /// Seconds between two polls.
 //!     #[setting(default = 30)]
-//!     poll_every: u64,
+//!     poll_seconds: u64,
 //! }
 //!
 //! #[derive(Default, Status)]
@@ -38,14 +38,7 @@
 //!     status = LampStatus,
 //! )]
 //! impl Lamp {
-//!     #[connected]
-//!     async fn connected(&self, cx: &Cx<Self>) -> Result {
-//!         cx.every(secs(cx.settings().poll_every), Self::refresh);
-//!         self.refresh(cx).await
-//!     }
-//!
-//!     /// Asks the lamp for its state.
-//!     #[function]
+//!     #[poll(every = poll_seconds)]
 //!     async fn refresh(&self, cx: &Cx<Self>) -> Result {
 //!         let power = cx.send("LAMP ?").reply(prefix("LAMP ")).await?;
 //!         cx.status.set(|status| status.power = Some(power == "ON"));
@@ -124,8 +117,8 @@
 //! /// Turns a room on and off.
 //! #[driver(name = "Room", module = "Room", logic, status = RoomStatus)]
 //! impl Room {
-//!     #[started]
-//!     fn started(&self, cx: &Cx<Self>) {
+//!     #[follow]
+//!     fn follow(&self, cx: &Cx<Self>) {
 //!         cx.system().module("Display", 1).subscribe("power", Self::display_changed);
 //!     }
 //!
@@ -192,8 +185,8 @@ pub use driver::{Declaration, Driver};
 pub use drivers_sdk_macros::{Settings, Status, data, driver, interface};
 #[doc(hidden)]
 pub use drivers_sdk_macros::{
-    connected, create, disconnected, function, login, received, settings_changed, started, stopped,
-    system_changed, webhook,
+    connected, create, disconnected, follow, function, login, poll, received, settings_changed, started,
+    stopped, system_changed, webhook,
 };
 pub use drivers_sdk_protocol::message::Level;
 pub use error::{Error, Result};
@@ -226,8 +219,8 @@ pub mod prelude {
     };
     #[doc(hidden)]
     pub use drivers_sdk_macros::{
-        connected, create, disconnected, function, login, received, settings_changed, started, stopped,
-        system_changed, webhook,
+        connected, create, disconnected, follow, function, login, poll, received, settings_changed, started,
+        stopped, system_changed, webhook,
     };
 }
 
@@ -282,7 +275,7 @@ pub mod __private {
     pub use crate::manifest::manifest;
     pub use crate::process::entry::{emulate, main};
     pub use crate::process::serve;
-    pub use crate::schedule::set_wall_clock;
+    pub use crate::schedule::{period, set_wall_clock};
     pub use crate::settings::{Description, Fields, Settings};
     pub use crate::status::{Status, StatusDescription, write};
     pub use crate::webhook::WebhookReply;

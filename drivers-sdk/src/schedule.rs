@@ -1,12 +1,13 @@
 //! What a module does by itself, later or again and again.
 //!
 //! A schedule is a task. It ends with its module; with its connection, if it was made in `#[connected]` or
-//! [`while_connected`](Schedule::while_connected) says so; with [`Cx::clear_schedules`], unless [`keep`](Schedule::keep)
-//! says otherwise. A settings update by itself ends none.
+//! [`while_connected`](Schedule::while_connected) says so; with [`Cx::clear_schedules`], or the next run of the `#[follow]` that
+//! made it, unless [`keep`](Schedule::keep) says otherwise. A settings update by itself ends none.
 
 mod clock;
 #[cfg(feature = "cron")]
 mod cron;
+mod period;
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -26,6 +27,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 pub use clock::set as set_wall_clock;
+pub use period::period;
 
 /// The clock is looked at this often, as it may be set while a schedule waits.
 const LOOK: Duration = Duration::from_secs(60);
@@ -47,7 +49,7 @@ impl Schedule {
         self.core.tasks.abort(self.task);
     }
 
-    /// [`Cx::clear_schedules`] leaves it alone.
+    /// [`Cx::clear_schedules`] leaves it alone, and so does the next run of the `#[follow]` that made it.
     pub fn keep(self) -> Schedule {
         self.core.tasks.change(self.task, |task| task.cleared = false);
         self
@@ -190,7 +192,7 @@ fn until(when: SystemTime) -> Option<Duration> {
 }
 
 /// The next of the marks that are a period apart; those that are over are skipped.
-fn mark_after(mark: Instant, period: Duration) -> Instant {
+pub(crate) fn mark_after(mark: Instant, period: Duration) -> Instant {
     let (next, now) = (mark + period, Instant::now());
     if next > now {
         return next;

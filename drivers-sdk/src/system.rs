@@ -197,7 +197,7 @@ impl<D: Driver> Module<D> {
                 }
             }
         })));
-        core.subscriptions.borrow_mut().push(number);
+        core.subscribed(number);
         if core.is_over()
             || core.channel.send_json(Kind::Subscribe, core.handle, number, &self.status_of(key)).is_err()
         {
@@ -329,7 +329,8 @@ impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
     }
 }
 
-/// A subscription, to status or to a channel, to cancel it. Dropping this does not: a subscription ends with the module that made it.
+/// A subscription, to status or to a channel, to cancel it. Dropping this does not: a subscription ends with the module that made
+/// it, or with the next run of the `#[follow]` that did.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     pub(crate) core: Rc<Core>,
@@ -339,11 +340,7 @@ pub struct Subscription {
 impl Subscription {
     /// Ends it.
     pub fn cancel(&self) {
-        self.core.subscriptions.borrow_mut().retain(|number| *number != self.number);
-        self.core.channel.forget(self.number);
-        if !self.core.is_over() {
-            let _ = self.core.channel.send(Kind::Unsubscribe, self.core.handle, self.number, |_| {});
-        }
+        self.core.unsubscribe(self.number);
     }
 }
 

@@ -46,8 +46,10 @@ mod status;
 /// | `#[started]`, `#[stopped]` | the module starts, or ends |
 /// | `#[login]` | before everything else on every connection: until it is done no other command is sent, and if it fails the connection is dropped |
 /// | `#[connected]`, `#[disconnected]` | the link to the device came up, or went down; the first runs again until it works |
+/// | `#[poll(every = poll_seconds)]` | once the device is met, and then at that period while the link is up |
 /// | `#[received]` | the device said something that no command waits for: `fn(&self, cx: &Cx<Self>, line: &str)` |
 /// | `#[settings_changed]`, `#[system_changed]` | new settings, or the system's modules changed |
+/// | `#[follow]` | a logic driver begins to follow other modules: at the start, and anew after either of these |
 ///
 /// Methods take `&self`, then `cx: &Cx<Self>` if they want it; they may be `async` or not, and return a `Result` or not.
 #[proc_macro_attribute]
@@ -113,5 +115,6 @@ macro_rules! misplaced {
 }
 
 misplaced! {
-    function webhook create started stopped login connected disconnected received settings_changed system_changed
+    function webhook create started stopped login connected disconnected received settings_changed system_changed follow
+    poll
 }

@@ -37,6 +37,7 @@ enum Event {
     Disconnected,
     SettingsChanged,
     SystemChanged,
+    Follow,
 }
 
 /// A module.
@@ -51,6 +52,8 @@ pub(crate) struct Instance<D: Driver> {
     link_lost: RefCell<Option<Waker>>,
     /// How `connected` fares.
     meeting: RefCell<Trouble>,
+    /// How each poll does.
+    polls: Box<[RefCell<Trouble>]>,
     /// New settings are in force, and `settings_changed` is done.
     settled: Notify,
 }
@@ -84,6 +87,7 @@ impl<D: Driver> Instance<D> {
             receiving: Cell::new(false),
             link_lost: RefCell::new(None),
             meeting: RefCell::default(),
+            polls: D::DECLARATION.polls.iter().map(|_| RefCell::default()).collect(),
             settled: Notify::new(),
         });
         if let Err(failure) = guard(|| instance.cx.status.publish()) {
@@ -115,6 +119,7 @@ impl<D: Driver> Instance<D> {
                     self.core.queue.require_login();
                     self.spawn(Scope::Module, self.clone().log_in_to_each());
                 }
+                self.event(Event::Follow);
                 self.handle_events();
                 self.handle_received();
             }

@@ -36,7 +36,7 @@ pub(crate) mod trouble;
 use inbox::Inbox;
 use link::Link;
 use queue::Queue;
-use tasks::Tasks;
+use tasks::{Scope, Tasks};
 
 /// Where a module is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub(crate) struct Core {
     pub(crate) tasks: Tasks,
     pub(crate) inbox: Inbox,
     pub(crate) system: RefCell<Option<Box<message::System>>>,
-    /// Correlations of the subscriptions it made.
-    pub(crate) subscriptions: RefCell<Vec<u32>>,
+    /// Correlations of the subscriptions it made, and whether that was in `follow`.
+    subscriptions: RefCell<Vec<(u32, Scope)>>,
 }
 
 impl std::fmt::Debug for Core {
@@ -159,12 +159,36 @@ impl Core {
         }
     }
 
+    // === What the module listens to ===
+
+    /// There is a subscription of this correlation.
+    pub(crate) fn subscribed(&self, number: u32) {
+        self.subscriptions.borrow_mut().push((number, self.tasks.scope()));
+    }
+
+    /// Ends a subscription.
+    pub(crate) fn unsubscribe(&self, number: u32) {
+        self.subscriptions.borrow_mut().retain(|(known, _)| *known != number);
+        self.channel.forget(number);
+        if !self.is_over() {
+            let _ = self.channel.send(Kind::Unsubscribe, self.handle, number, |_| {});
+        }
+    }
+
+    /// Ends what the last run of `follow` has subscribed to and scheduled.
+    pub(crate) fn unfollow(&self) {
+        self.tasks.abort_follow();
+        let mut followed = self.subscriptions.borrow().clone();
+        followed.retain(|(_, scope)| *scope == Scope::Follow);
+        followed.into_iter().for_each(|(number, _)| self.unsubscribe(number));
+    }
+
     // === How the module ends ===
 
     /// Ends everything that runs and tells those who wait; what comes next is `stopped`, or nothing.
     pub(crate) fn abandon(&self, failure: &Failure) {
         self.tasks.abort_all();
-        for number in self.subscriptions.take() {
+        for (number, _) in self.subscriptions.take() {
             self.channel.forget(number);
         }
         for correlation in self.tasks.take_calls() {

@@ -13,6 +13,8 @@ pub(crate) enum Scope {
     Module,
     /// As long as the connection in whose `connected` it was made.
     Connection,
+    /// Until `follow`, in whose course it was made, runs anew.
+    Follow,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,11 @@ impl Tasks {
     /// Ends what was made in `connected`.
     pub(crate) fn abort_connection(&self) {
         self.abort_all_that(|task| task.scope == Scope::Connection);
+    }
+
+    /// Ends the schedules that were made in `follow`, but for those that are to be kept.
+    pub(crate) fn abort_follow(&self) {
+        self.abort_all_that(|task| task.scope == Scope::Follow && task.cleared);
     }
 
     /// Ends the schedules that are not to be kept.

@@ -69,7 +69,7 @@ where
         .and_then(|()| named(channel))
         .and_then(|()| core.channel.send_json(Kind::Monitor, core.handle, number, &monitor));
     match sent {
-        Ok(()) => core.subscriptions.borrow_mut().push(number),
+        Ok(()) => core.subscribed(number),
         Err(error) => {
             core.channel.forget(number);
             core.log(Level::Warn, &format!("channel {channel:?}: {error}"));

@@ -20,6 +20,7 @@ pub(crate) fn expand(block: &ItemImpl, options: &DriverOptions, methods: &Method
     let schemas = methods.functions.iter().map(schemas);
     let calls = methods.functions.iter().enumerate().map(|(index, function)| call(index, function));
     let handlers = methods.handlers.iter().map(|(mark, method)| handler(mark, method));
+    let polls = polls(methods);
     let of_interfaces = of_interfaces(options, methods);
     let implements = implements(this, &options.implements);
     let checks = options.implements.iter().map(|interface| {
@@ -71,6 +72,7 @@ pub(crate) fn expand(block: &ItemImpl, options: &DriverOptions, methods: &Method
             }
 
             #(#handlers)*
+            #polls
         }
     }
 }
@@ -124,6 +126,7 @@ fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> 
     let (timeout_ms, retries, delay_ms) = (options.timeout_ms, options.retries, options.delay_ms);
     let handlers = methods.handlers.iter().map(|(mark, _)| format_ident!("{mark}"));
     let functions = methods.functions.iter().map(function);
+    let polls = methods.polls.iter().map(|poll| name_of(&poll.method));
     let interfaces = &options.implements;
     let (requires, optional) = (options.requires.iter().map(need), options.optional.iter().map(need));
     quote! {
@@ -142,6 +145,7 @@ fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> 
                 #(#handlers: true,)*
                 ..::drivers_sdk::__private::Handlers::NONE
             },
+            polls: &[#(#polls),*],
             functions: &[#(#functions),*],
             interfaces: &[#(#interfaces),*],
             requires: &[#(#requires),*],
@@ -290,11 +294,7 @@ fn handler(mark: &str, method: &Method) -> TokenStream {
     let argument = method.params.first().map(|(_, ty)| {
         quote_spanned! { ty.span() => ::drivers_sdk::__private::FromFrame::from_frame(frame)? }
     });
-    let invoked = invoke(method, argument.into_iter());
-    let result = match method.output {
-        Output::Result(_) => quote! { let _ = #invoked?; },
-        Output::Nothing | Output::Value(_) => quote! { let _ = #invoked; },
-    };
+    let result = run(method, argument.into_iter());
     quote! {
         async fn #mark_ident(
             &self,
@@ -306,6 +306,55 @@ fn handler(mark: &str, method: &Method) -> TokenStream {
             ::core::result::Result::Ok(())
         }
     }
+}
+
+/// Runs a method whose value nobody wants.
+fn run(method: &Method, arguments: impl Iterator<Item = TokenStream>) -> TokenStream {
+    let invoked = invoke(method, arguments);
+    match method.output {
+        Output::Result(_) => quote! { let _ = #invoked?; },
+        Output::Nothing | Output::Value(_) => quote! { let _ = #invoked; },
+    }
+}
+
+/// What polls do, and how often, by their number.
+fn polls(methods: &Methods) -> Option<TokenStream> {
+    if methods.polls.is_empty() {
+        return None;
+    }
+    let runs = methods.polls.iter().enumerate().map(|(index, poll)| {
+        let run = run(&poll.method, std::iter::empty());
+        quote! { #index => { #run } }
+    });
+    let periods = methods.polls.iter().enumerate().map(|(index, poll)| {
+        let every = &poll.every;
+        quote_spanned! { every.span() => #index => ::drivers_sdk::__private::period(#every), }
+    });
+    Some(quote! {
+        async fn poll(
+            &self,
+            cx: &::drivers_sdk::__private::Cx<Self>,
+            poll: usize,
+        ) -> ::core::result::Result<(), ::drivers_sdk::__private::Error> {
+            let _ = cx;
+            match poll {
+                #(#runs)*
+                _ => {}
+            }
+            ::core::result::Result::Ok(())
+        }
+
+        fn period(
+            settings: &Self::Settings,
+            poll: usize,
+        ) -> ::core::option::Option<::core::time::Duration> {
+            let _ = settings;
+            match poll {
+                #(#periods)*
+                _ => ::core::option::Option::None,
+            }
+        }
+    })
 }
 
 /// What stands for a driver with a mistake in it, so that the mistake is the only error: types, and no code.

@@ -3,14 +3,16 @@
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Meta, Pat, ReturnType, Signature, Type};
+use syn::{
+    Attribute, Expr, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Meta, Pat, ReturnType, Signature, Type,
+};
 
 use crate::attributes::{Options, once};
 use crate::docs;
 use crate::settings::is_named;
 
 /// The attributes of methods, in the words of their authors.
-const MARKS: [&str; 11] = [
+const MARKS: [&str; 13] = [
     "function",
     "webhook",
     "create",
@@ -22,6 +24,8 @@ const MARKS: [&str; 11] = [
     "received",
     "settings_changed",
     "system_changed",
+    "follow",
+    "poll",
 ];
 
 /// What the block has.
@@ -29,7 +33,8 @@ const MARKS: [&str; 11] = [
 pub(crate) struct Methods {
     pub(crate) functions: Vec<Function>,
     pub(crate) create: Option<Create>,
-    /// By mark, without `function` and `create`.
+    pub(crate) polls: Vec<Poll>,
+    /// By mark, without `function`, `create` and `poll`.
     pub(crate) handlers: Vec<(&'static str, Method)>,
 }
 
@@ -58,6 +63,12 @@ pub(crate) struct Function {
     pub(crate) security: Ident,
     /// It takes a service's request.
     pub(crate) webhook: bool,
+}
+
+pub(crate) struct Poll {
+    pub(crate) method: Method,
+    /// Seconds or a `Duration`; it may use `settings`.
+    pub(crate) every: Expr,
 }
 
 pub(crate) struct Create {
@@ -126,18 +137,14 @@ impl Methods {
                 twice(self.create.is_some(), mark, &ident)?;
                 self.create = Some(create);
             }
+            "poll" => {
+                let every = every(&attribute)?;
+                self.polls.push(Poll { method: Method::read(&function.sig, mark)?.with(mark, 0)?, every });
+            }
             _ => {
                 bare(&attribute, mark)?;
-                let method = Method::read(&function.sig, mark)?;
-                let limit = usize::from(mark == "received");
-                if method.params.len() != limit {
-                    let says = if limit == 1 {
-                        "takes what was received: `fn received(&self, cx: &Cx<Self>, line: &str)`".to_owned()
-                    } else {
-                        format!("takes nothing else: `fn {}(&self, cx: &Cx<Self>)`", method.ident)
-                    };
-                    return Err(syn::Error::new(method.ident.span(), format!("a #[{mark}] method {says}")));
-                }
+                let method =
+                    Method::read(&function.sig, mark)?.with(mark, usize::from(mark == "received"))?;
                 twice(self.handlers.iter().any(|(other, _)| *other == mark), mark, &method.ident)?;
                 self.handlers.push((mark, method));
             }
@@ -188,6 +195,21 @@ impl Method {
             params,
             output: Output::read(&signature.output),
         })
+    }
+}
+
+impl Method {
+    /// It has so many parameters of its own.
+    fn with(self, mark: &str, limit: usize) -> syn::Result<Method> {
+        if self.params.len() == limit {
+            return Ok(self);
+        }
+        let says = if limit == 1 {
+            "takes what was received: `fn received(&self, cx: &Cx<Self>, line: &str)`".to_owned()
+        } else {
+            format!("takes nothing else: `fn {}(&self, cx: &Cx<Self>)`", self.ident)
+        };
+        Err(syn::Error::new(self.ident.span(), format!("a #[{mark}] method {says}")))
     }
 }
 
@@ -260,6 +282,33 @@ fn twice(already: bool, mark: &str, ident: &Ident) -> syn::Result<()> {
         return Err(syn::Error::new(ident.span(), message));
     }
     Ok(())
+}
+
+/// The period of `#[poll(every = …)]`: a lone name in lower case is a field of the settings.
+fn every(attribute: &Attribute) -> syn::Result<Expr> {
+    const SAYS: &str = "say how often: `#[poll(every = poll_seconds)]`, a field of the settings in seconds, or \
+                        `#[poll(every = secs(30))]`";
+    let Meta::List(_) = &attribute.meta else {
+        return Err(syn::Error::new(attribute.path().span(), SAYS));
+    };
+    let mut every = None;
+    for option in attribute.parse_args::<Options>()?.0 {
+        if option.name != "every" {
+            return Err(option.unknown("#[poll]", "`every`"));
+        }
+        let name = option.name.clone();
+        once(&mut every, &name, option.expr("poll_seconds")?)?;
+    }
+    let every = every.ok_or_else(|| syn::Error::new(attribute.path().span(), SAYS))?;
+    Ok(match &every {
+        Expr::Path(path) => match path.path.get_ident() {
+            Some(field) if field.to_string().starts_with(|letter: char| letter.is_lowercase()) => {
+                syn::parse_quote_spanned!(field.span() => settings.#field)
+            }
+            _ => every,
+        },
+        _ => every,
+    })
 }
 
 /// The security of `#[function(security = "…")]`.

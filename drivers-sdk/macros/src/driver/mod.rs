@@ -22,6 +22,10 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     // The attributes come off first, so that one mistake does not make every one of them an error.
     let methods = Methods::take(&mut block);
     let result = syn::parse2(options.clone()).and_then(DriverOptions::read);
+    let methods = match &result {
+        Ok(options) => methods.and_then(|methods| fitting(methods, options)),
+        Err(_) => methods,
+    };
     let mistakes = match (result, methods) {
         (Ok(options), Ok(methods)) => {
             let generated = generate::expand(&block, &options, &methods);
@@ -37,6 +41,20 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let stub = generate::stub(&block, settings, status, &interfaces);
     let mistakes = mistakes.into_compile_error();
     quote! { #mistakes #block #stub }
+}
+
+/// Nothing is polled that is not there, and what has a device follows no other module.
+fn fitting(methods: Methods, options: &DriverOptions) -> syn::Result<Methods> {
+    let follow = methods.handlers.iter().find(|(mark, _)| *mark == "follow");
+    let misfit = match (options.is_logic(), methods.polls.first(), follow) {
+        (true, Some(poll), _) => {
+            Some((&poll.method, "a logic driver has no device to #[poll]: `cx.every(…)` in #[follow]"))
+        }
+        (false, _, Some((_, follow))) => Some((follow, "only a logic driver has other modules to #[follow]")),
+        _ => None,
+    };
+    misfit.map_or(Ok(()), |(method, says)| Err(syn::Error::new(method.ident.span(), says)))?;
+    Ok(methods)
 }
 
 fn parse_block(item: TokenStream) -> syn::Result<ItemImpl> {

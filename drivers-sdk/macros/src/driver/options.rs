@@ -133,6 +133,10 @@ impl DriverOptions {
         (settings, status, implements)
     }
 
+    pub(crate) fn is_logic(&self) -> bool {
+        matches!(self.reach, Reach::Logic)
+    }
+
     /// `kind`, `port`, `udp` and `uri` of the declaration.
     pub(crate) fn reach(&self) -> TokenStream {
         let none = quote! { ::core::option::Option::None };

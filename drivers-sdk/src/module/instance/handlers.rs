@@ -1,7 +1,9 @@
 //! When a driver's handlers run.
 //!
 //! - `connected`, `disconnected`, `settings_changed` and `system_changed` run one after the other, in order. What becomes of
-//!   `connected` is in `meeting`.
+//!   `connected`, and when a driver polls, is in `meeting`.
+//! - `follow` runs when the module has started, and after each of the last two; what its last run has subscribed to and
+//!   scheduled ends before that.
 //! - `login` runs before `connected`. Until it is done the queue is closed to all commands but its own, and nothing goes
 //!   to `received`. If it fails the connection is dropped. On a make-break link, which connects for a command, it runs on
 //!   each connection before that command.
@@ -27,16 +29,21 @@ use crate::module::tasks::Scope;
 impl<D: Driver> Instance<D> {
     pub(super) fn event(self: &Rc<Self>, event: Event) {
         let handlers = &D::DECLARATION.handlers;
+        let polls = !D::DECLARATION.polls.is_empty();
         let handled = match event {
-            Event::Connected(_) => handlers.connected || handlers.login,
+            Event::Connected(_) => handlers.connected || handlers.login || polls,
             Event::Again(..) => true,
             Event::Disconnected => handlers.disconnected,
-            Event::SettingsChanged => handlers.settings_changed || handlers.connected,
+            Event::SettingsChanged => handlers.settings_changed || handlers.connected || polls,
             Event::SystemChanged => handlers.system_changed,
+            Event::Follow => handlers.follow,
         };
         if handled {
             self.events.borrow_mut().push_back(event);
             self.handle_events();
+        }
+        if matches!(event, Event::SettingsChanged | Event::SystemChanged) {
+            self.event(Event::Follow);
         }
     }
 
@@ -62,6 +69,7 @@ impl<D: Driver> Instance<D> {
                         ("settings_changed", result)
                     }
                     Event::SystemChanged => ("system_changed", this.driver.system_changed(&this.cx).await),
+                    Event::Follow => ("follow", this.follow().await),
                 };
                 if let Err(error) = result {
                     this.failed(name, &error);
@@ -91,6 +99,13 @@ impl<D: Driver> Instance<D> {
         }
         self.meet(connection, FIRST_PAUSE).await;
         Ok(())
+    }
+
+    /// Runs `follow`, in the place of its last run.
+    async fn follow(&self) -> Result {
+        self.core.unfollow();
+        let mut follow = pin!(self.driver.follow(&self.cx));
+        poll_fn(|context| self.core.tasks.within(Scope::Follow, || follow.as_mut().poll(context))).await
     }
 
     /// Runs `login`, whose commands alone get their turn.

@@ -1,8 +1,8 @@
-//! What comes of `connected`.
+//! What comes of `connected`, and the polls that begin when it worked.
 //!
 //! ```text
-//!   link up, login done                     done
-//!  ─────────────────────▶ Meeting ───────────────────────▶ Met
+//!   link up, login done                     done                   polls, then waits for its period, then
+//!  ─────────────────────▶ Meeting ───────────────────────▶ Met ──▶ polls again; new settings end the waiting
 //!                          ▲   │ an error, or no answer
 //!     the pause is over,   │   ▼
 //!     or new settings    Paused: 1 s, then 2, 4, 8, 16, 30, 30 …
@@ -10,19 +10,20 @@
 //!   from anywhere: link down, or the module stops ──▶ (none); another connection ──▶ Meeting
 //! ```
 //!
-//! Each run is an event, so it takes turns with the other handlers and the pause holds up none of them. What a failed run has
-//! scheduled ends when the next begins. A make-break link that is down is tried by its commands alone: there the module goes on
-//! without a link, else it would never hear of the device again.
+//! Each run of `connected` is an event, so it takes turns with the other handlers and the pause holds up none of them. What a
+//! failed run has scheduled ends when the next begins. Each poll is a task, so it is never under way twice. A make-break link that
+//! is down is tried by commands alone: there all this goes on without a link, else the module would never hear of the device again.
 
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Event, Instance};
 use crate::driver::Driver;
 use crate::module::tasks::Scope;
+use crate::schedule::mark_after;
 
 /// Until `connected` runs again; doubled after each failure.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -43,15 +44,43 @@ impl<D: Driver> Instance<D> {
             None if core.link.makebreak && !core.link.is_up() => Err(core.offline()),
             None => return,
         };
-        let failed = result.is_err();
+        let met = result.is_ok();
         self.meeting.borrow_mut().report(core, "connected", result);
-        if failed {
+        if met {
+            for poll in 0..self.polls.len() {
+                self.spawn(Scope::Connection, self.clone().poll(poll));
+            }
+        } else {
             let this = self.clone();
             self.spawn(Scope::Connection, async move {
                 let _ = timeout(pause, this.settled.notified()).await;
                 let connection = this.core.link.connection.get();
                 this.event(Event::Again(connection, (2 * pause).min(LONGEST_PAUSE)));
             });
+        }
+    }
+
+    /// Polls, again and again.
+    async fn poll(self: Rc<Self>, poll: usize) {
+        let mut mark = Instant::now();
+        loop {
+            // Made now, so that it hears also of settings that change while the poll runs.
+            let settled = self.settled.notified();
+            let result = self.driver.poll(&self.cx, poll).await;
+            if let (Some(trouble), Some(name)) = (self.polls.get(poll), D::DECLARATION.polls.get(poll)) {
+                trouble.borrow_mut().report(&self.core, name, result);
+            }
+            let Some(period) = D::period(&self.cx.settings(), poll) else {
+                settled.await;
+                mark = Instant::now();
+                continue;
+            };
+            let next = mark_after(mark, period);
+            mark = tokio::select! {
+                biased;
+                () = settled => Instant::now(),
+                () = sleep_until(next) => next,
+            };
         }
     }
 }

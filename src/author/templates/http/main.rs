@@ -37,12 +37,7 @@ struct NewDriver;
     settings = Options, status = State,
 )]
 impl NewDriver {
-    #[connected]
-    async fn meet(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        self.poll(cx).await
-    }
-
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
         let relay: Relay = cx.http().get("/relay").send().await?.json()?;
         cx.status.set(|status| status.on = Some(relay.on));

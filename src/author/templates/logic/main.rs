@@ -21,7 +21,7 @@ struct NewDriver;
     name = "New driver", module = "NewDriver", logic, requires("Display"), status = State,
 )]
 impl NewDriver {
-    #[started]
+    #[follow]
     fn follow(&self, cx: &Cx<Self>) {
         let display = cx.system().module("Display", 1);
         display.subscribe("power", Self::changed);

@@ -31,12 +31,7 @@ struct NewDriver;
     settings = Options, status = State,
 )]
 impl NewDriver {
-    #[connected]
-    async fn meet(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        self.poll(cx).await
-    }
-
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
         self.ask(cx, "GET".into()).await.map(drop)
     }
