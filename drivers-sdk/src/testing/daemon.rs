@@ -87,6 +87,8 @@ pub(super) struct State {
 pub(super) struct Tamper {
     /// Nothing of what the device says arrives.
     pub(super) silent: bool,
+    /// The device takes nothing: what is sent to it gets stuck, until the daemon gives it up.
+    pub(super) deaf: bool,
     /// Each byte arrives by itself.
     pub(super) bytewise: bool,
     /// So many bytes arrive; then the connection breaks.

@@ -1,14 +1,21 @@
 //! What the driver says, and what the daemon makes of it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use drivers_sdk_protocol::message::{self, Disconnect, Form, Log, code};
 use drivers_sdk_protocol::{Frame, Kind};
+
+use tokio::task::spawn_local;
+use tokio::time::sleep;
 
 use super::daemon::{Daemon, MODULE, Wire, answer, failure};
 use super::device::{RECONNECT, REFUSED};
 use super::report::text;
 use super::system::nowhere;
+
+/// How long what a device does not take waits for it.
+const STUCK: Duration = Duration::from_secs(20);
 
 impl Daemon {
     /// A frame of the driver.
@@ -124,6 +131,14 @@ impl Daemon {
         }
         if !open {
             self.open();
+        }
+        if self.look().tamper.deaf {
+            let this = self.clone();
+            drop(spawn_local(async move {
+                sleep(STUCK).await;
+                this.fail(correlation, code::OFFLINE, "the device took nothing any more");
+            }));
+            return;
         }
         self.done(correlation);
         if bytes.is_empty() && !messages {

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use drivers_sdk_protocol::manifest::Kind;
 use drivers_sdk_protocol::message::Form;
+use serde_json::Value;
 
 use super::super::daemon::{Daemon, Tamper};
 use super::super::harness::Run;
 use super::probe::{Outcomes, is_answer};
 use super::{Suite, Verdict, block_on};
 use crate::driver::Driver;
+use crate::error::Result;
 
 /// How long a driver may need, after a fault, until it works again.
 const RECOVERY: u32 = 24;
@@ -20,17 +22,29 @@ const WARM: Duration = Duration::from_secs(5);
 /// How many places are tried to break a conversation at.
 const CUTS: usize = 24;
 /// How often a flapping link comes and goes.
-const FLAPS: u64 = 100;
-/// Bytes of a flood.
+const FLAPS: u64 = 200;
+/// Bytes of a flood, and how many arrive at once, at least.
 const FLOOD: usize = 256 * 1024;
+const FLOOD_PIECE: usize = 2048;
 
 /// A driver with a device that is well.
 pub(super) struct Healthy {
     run: Run,
-    /// How each call ended.
-    outcomes: Outcomes,
+    /// How each call ended, and how it ended once more.
+    outcomes: [Outcomes; 2],
     /// What the device said, piece by piece.
     pub(super) said: Vec<Vec<u8>>,
+}
+
+impl Healthy {
+    /// What a function has to come to again: to a result, if it did twice while all was well; or else to an answer.
+    fn is_well(&self, function: &str) -> Option<fn(&Result<Value>) -> bool> {
+        let each: [fn(&Result<Value>) -> bool; 2] = [Result::is_ok, is_answer];
+        let twice = |is: &fn(&Result<Value>) -> bool| {
+            self.outcomes.iter().all(|all| all.get(function).is_some_and(is))
+        };
+        each.into_iter().find(twice)
+    }
 }
 
 impl<D: Driver> Suite<D> {
@@ -51,24 +65,24 @@ impl<D: Driver> Suite<D> {
         if !run.daemon.look().link.up {
             return Err(run.tell("the driver does not keep a connection to the package's emulator"));
         }
-        let outcomes = run.probe(&self.manifest).await?;
-        // The status as it is when all of that was done: some of it may have made a key absent.
+        let first = run.probe(&self.manifest).await?;
         run.pass(WARM).await?;
         let said = run.daemon.look().said.clone();
-        Ok(Healthy { run, outcomes, said })
+        let second = run.probe(&self.manifest).await?;
+        // The status as it is when all of that was done: some of it may have made a key absent.
+        run.pass(WARM).await?;
+        Ok(Healthy { run, outcomes: [first, second], said })
     }
 
     /// After a fault: every function that a healthy device answered is answered again, and the status is whole.
     async fn recovered(&self, run: &Run, healthy: &Healthy, fault: &str) -> Result<(), String> {
         let status = |run: &Run| run.daemon.look().status.keys().cloned().collect::<Vec<_>>();
         for function in &self.manifest.functions {
-            if !healthy.outcomes.get(&function.name).is_some_and(is_answer) {
-                continue;
-            }
+            let Some(is_well) = healthy.is_well(&function.name) else { continue };
             let mut last = None;
             for _ in 0..RECOVERY {
                 let outcome = run.probe_one(function).await.map_err(|why| format!("{fault}: {why}"))?;
-                if is_answer(&outcome) {
+                if is_well(&outcome) {
                     last = None;
                     break;
                 }
@@ -77,7 +91,7 @@ impl<D: Driver> Suite<D> {
             }
             if let Some(error) = last {
                 let name = &function.name;
-                return Err(run.tell(&format!("{fault}: `{name}` does not work again: {error:?}")));
+                return Err(run.tell(&format!("{fault}: `{name}` does not work again: {error}")));
             }
         }
         let before = status(&healthy.run);
@@ -132,18 +146,20 @@ impl<D: Driver> Suite<D> {
         })
     }
 
-    /// The device says nothing for a while, from the beginning or later; then everything works again.
+    /// The device says nothing for a while, from the beginning or later, or takes nothing; then everything works again.
     pub fn silence(&self) -> Verdict {
         self.with_device(async |healthy| {
-            for silent_at_first in [true, false] {
-                let silent = Tamper { silent: true, ..Tamper::default() };
-                let first = if silent_at_first { silent.clone() } else { Tamper::default() };
+            let well = Tamper::default;
+            let silent = || Tamper { silent: true, ..well() };
+            let deaf = Tamper { deaf: true, ..silent() };
+            for (first, then) in [(silent(), silent()), (well(), silent()), (well(), deaf)] {
+                let takes = if then.deaf { "took" } else { "said" };
                 let run = self.connected(first).await?;
-                run.daemon.state().tamper = silent;
-                let fault = "after a device that said nothing for a while";
+                run.daemon.state().tamper = then;
+                let fault = format!("after a device that {takes} nothing for a while");
                 run.probe(&self.manifest).await.map_err(|why| format!("{fault}: {why}"))?;
                 run.daemon.state().tamper = Tamper::default();
-                self.recovered(&run, healthy, fault).await?;
+                self.recovered(&run, healthy, &fault).await?;
             }
             Ok(())
         })
@@ -165,16 +181,13 @@ impl<D: Driver> Suite<D> {
             for piece in pieces {
                 let run = self.connected(Tamper::default()).await?;
                 let fault = format!("after the garbage {}", super::super::report::text(piece));
-                let calls = run.call_all(&self.manifest);
                 if self.manifest.kind == Kind::Service {
                     run.daemon.state().tamper.garbage = Some(piece.to_vec());
+                    run.probe(&self.manifest).await.map_err(|why| format!("{fault}: {why}"))?;
+                    run.daemon.state().tamper.garbage = None;
                 } else {
-                    run.says(piece).await?;
+                    self.instead_of_answers(&run, &fault, &[piece]).await?;
                 }
-                for call in calls {
-                    let _ = call.outcome().await.map_err(|why| format!("{fault}: {why}"))?;
-                }
-                run.daemon.state().tamper.garbage = None;
                 // Who reads what came as the beginning of something longer is not helped before the next connection.
                 run.daemon_does(|daemon| daemon.connection_lost("it was restarted")).await?;
                 run.pass(AGAIN).await?;
@@ -185,6 +198,24 @@ impl<D: Driver> Suite<D> {
         })
     }
 
+    /// The device says these things while calls wait for its answers, which do not come; and once more while none does.
+    async fn instead_of_answers(&self, run: &Run, fault: &str, pieces: &[&[u8]]) -> Result<(), String> {
+        run.daemon.state().tamper.silent = true;
+        let calls = run.call_all(&self.manifest);
+        run.pass(Duration::from_millis(10)).await?;
+        for piece in pieces {
+            run.says(piece).await?;
+        }
+        for call in calls {
+            let _ = call.outcome().await.map_err(|why| format!("{fault}: {why}"))?;
+        }
+        run.daemon.state().tamper.silent = false;
+        for piece in pieces {
+            run.says(piece).await?;
+        }
+        Ok(())
+    }
+
     /// What the device says arrives a byte at a time, and works as if it came whole.
     pub fn bytewise(&self) -> Verdict {
         if self.manifest.udp || matches!(self.manifest.kind, Kind::Websocket | Kind::Service) {
@@ -193,7 +224,7 @@ impl<D: Driver> Suite<D> {
         self.with_device(async |healthy| {
             let run = self.connected(Tamper { bytewise: true, ..Tamper::default() }).await?;
             for (name, outcome) in run.probe(&self.manifest).await? {
-                let before = healthy.outcomes.get(&name);
+                let before = healthy.outcomes[0].get(&name);
                 if before.is_some_and(Result::is_ok) && outcome.is_err() {
                     return Err(run.tell(&format!("`{name}`, with its answer byte by byte: {outcome:?}")));
                 }
@@ -209,23 +240,17 @@ impl<D: Driver> Suite<D> {
         }
         self.with_device(async |healthy| {
             let run = self.connected(Tamper::default()).await?;
-            let calls = run.call_all(&self.manifest);
-            let pieces: Vec<&[u8]> = healthy.said.iter().map(Vec::as_slice).collect();
-            let unasked = b"\r\n".repeat(512);
-            let pieces = if pieces.is_empty() { vec![unasked.as_slice()] } else { pieces };
-            let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-            for _ in 0..FLOOD / length.max(1) {
-                run.says(&pieces.concat()).await?;
-            }
+            let said = healthy.said.concat();
+            let said = if said.is_empty() { b"\r\n".to_vec() } else { said };
+            let said = said.repeat(FLOOD_PIECE.div_ceil(said.len()));
             let fault = "after a flood of what the device says";
-            for call in calls {
-                let _ = call.outcome().await.map_err(|why| format!("{fault}: {why}"))?;
-            }
+            let pieces: Vec<&[u8]> = vec![&said; FLOOD / said.len()];
+            self.instead_of_answers(&run, fault, &pieces).await?;
             self.recovered(&run, healthy, fault).await
         })
     }
 
-    /// The link comes and goes a hundred times; then everything works again.
+    /// The link comes and goes two hundred times; then everything works again.
     pub fn flaps(&self) -> Verdict {
         self.with_device(async |healthy| {
             let run = self.connected(Tamper::default()).await?;

@@ -12,7 +12,6 @@ use super::super::harness::Run;
 use super::probe::{SECRET, is_secret};
 use super::{Suite, Verdict, block_on};
 use crate::driver::Driver;
-use crate::interfaces;
 use crate::module::instance::STOP_LIMIT;
 
 /// How long a module may need to stop, while nothing is wrong.
@@ -38,21 +37,10 @@ impl<D: Driver> Suite<D> {
         if bare.is_empty() { Ok(None) } else { Err(format!("no doc comment on {}", bare.join(", "))) }
     }
 
-    /// The functions and status keys of its interfaces are as these promise.
-    pub fn interfaces(&self) -> Verdict {
-        if self.manifest.interfaces.is_empty() {
-            return Ok(Some("it implements none".into()));
-        }
-        match interfaces::broken(&self.manifest).as_slice() {
-            [] => Ok(None),
-            broken => Err(broken.join("; ")),
-        }
-    }
-
     /// Whatever happens, every call is answered.
     pub fn callers(&self) -> Verdict {
         type Fault = (&'static str, fn(&Run));
-        let faults: [Fault; 6] = [
+        let faults: [Fault; 7] = [
             ("while nothing is wrong", |_| {}),
             ("when the connection breaks", |run| run.daemon.connection_lost("it broke")),
             ("when the device cannot be reached any more", |run| {
@@ -60,6 +48,9 @@ impl<D: Driver> Suite<D> {
             }),
             ("when the device falls silent", |run| {
                 run.daemon.state().tamper = Tamper { silent: true, ..Tamper::default() };
+            }),
+            ("when the device takes nothing any more", |run| {
+                run.daemon.state().tamper = Tamper { deaf: true, silent: true, ..Tamper::default() };
             }),
             ("when new settings come", |run| {
                 let settings = serde_json::json!({ "settings": run.daemon.look().settings }).to_string();
