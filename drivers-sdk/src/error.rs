@@ -83,6 +83,11 @@ impl Error {
         self.0.code == code::OFFLINE
     }
 
+    /// The device refused, or answered something unexpected: asking again will not help.
+    pub fn is_refused(&self) -> bool {
+        self.0.code == code::DEVICE
+    }
+
     /// No answer came in time.
     pub fn is_timeout(&self) -> bool {
         self.0.code == code::TIMEOUT
@@ -91,6 +96,22 @@ impl Error {
     /// A newer command of the same name took this one's place.
     pub fn is_replaced(&self) -> bool {
         self.0.code == code::REPLACED
+    }
+}
+
+/// A result that may be a refusal of the device: see [`unless_refused`](Refusable::unless_refused).
+pub trait Refusable<T> {
+    /// `None` if the device refused, which some do that have not got what they are asked for:
+    /// `cx.send("HOURS ?").reply(hours).await.unless_refused()?`. Other errors stay.
+    fn unless_refused(self) -> Result<Option<T>>;
+}
+
+impl<T> Refusable<T> for Result<T> {
+    fn unless_refused(self) -> Result<Option<T>> {
+        match self {
+            Err(error) if error.is_refused() => Ok(None),
+            result => result.map(Some),
+        }
     }
 }
 

@@ -189,9 +189,9 @@ pub use drivers_sdk_macros::{
     stopped, system_changed, webhook,
 };
 pub use drivers_sdk_protocol::message::Level;
-pub use error::{Error, Result};
+pub use error::{Error, Refusable, Result};
 pub use frame::{Frame, FromFrame};
-pub use module::command::Command;
+pub use module::command::{Command, Name};
 pub use schedule::Schedule;
 pub use secret::Secret;
 pub use serde_json::{Value, json};
@@ -211,11 +211,11 @@ pub mod prelude {
     pub use crate::emulator::{Device, DeviceStream, DeviceWriter, HttpServer};
     pub use crate::framing::{between, delimited, fixed, idle_gap, length_field, length_prefixed, lines};
     pub use crate::matcher::{
-        Matcher, any, exact, lines_until, matching, parse, parse_bytes, prefix, suffix,
+        Matcher, anything, exact, lines_until, matching, parse, parse_bytes, prefix, refusal, suffix,
     };
     pub use crate::{
-        Cx, Error, Frame, FromFrame, Level, Result, Schedule, Secret, Settings, Status, Value, Webhook,
-        WebhookReply, data, driver, interface, json, millis, secs, sleep,
+        Cx, Error, Frame, FromFrame, Level, Refusable, Result, Schedule, Secret, Settings, Status, Value,
+        Webhook, WebhookReply, data, driver, interface, json, millis, secs, sleep,
     };
     #[doc(hidden)]
     pub use drivers_sdk_macros::{

@@ -70,7 +70,14 @@ pub trait Matcher: Sized + 'static {
         Or { first: self, second: other }
     }
 
-    /// Fails the command with a `device` error that shows the frame, if `refusal` matches; it is asked first.
+    /// What this takes makes the command fail, with a `device` error that says why:
+    /// `.unless(exact("BUSY").refuses("the lamp is warming up"))`.
+    fn refuses(self, why: &'static str) -> impl Matcher<Output = ()> {
+        self.try_map(move |_| Err(Error::device(why)))
+    }
+
+    /// Fails the command with a `device` error that shows the frame, if `refusal` matches; it is asked first. A refusal that
+    /// says why itself, [`refusal`] or [`refuses`](Self::refuses), is the error.
     fn unless<M: Matcher>(self, refusal: M) -> Unless<Self, M> {
         Unless { matcher: self, refusal }
     }
@@ -94,7 +101,7 @@ impl Matcher for NoReply {
     }
 }
 
-/// A test of one frame; made by [`any`], [`exact`], [`prefix`], [`suffix`], [`matching`] and [`parse`].
+/// A test of one frame; made by [`anything`], [`exact`], [`prefix`], [`suffix`], [`matching`] and [`parse`].
 #[derive(Clone, Debug)]
 pub struct Test<F>(F);
 
@@ -110,7 +117,7 @@ impl<T: 'static, F: FnMut(&[u8]) -> Option<Result<T>> + 'static> Matcher for Tes
 }
 
 /// The next frame, whatever it is.
-pub fn any() -> impl Matcher<Output = Frame> {
+pub fn anything() -> impl Matcher<Output = Frame> {
     Test(|frame: &[u8]| Some(Ok(Frame::from(frame))))
 }
 
@@ -137,9 +144,17 @@ pub fn matching(mut test: impl FnMut(&[u8]) -> bool + 'static) -> impl Matcher<O
     Test(move |frame: &[u8]| test(frame).then(|| Ok(Frame::from(frame))))
 }
 
-/// A frame of text that this can read; `None` means that it is not the reply.
+/// A frame of text that this can read; `None` means that it is not the reply. What is no UTF-8 is read as `\u{fffd}`.
 pub fn parse<T: 'static>(mut read: impl FnMut(&str) -> Option<T> + 'static) -> impl Matcher<Output = T> {
-    Test(move |frame: &[u8]| std::str::from_utf8(frame).ok().and_then(&mut read).map(Ok))
+    Test(move |frame: &[u8]| read(&String::from_utf8_lossy(frame)).map(Ok))
+}
+
+/// A frame of text with which the device refuses: the command fails with a `device` error, which is the sentence that `why` has for
+/// it. `.unless(refusal(|line| line.strip_prefix("ERR ").map(|code| format!("the lamp refused: error {code}"))))`
+pub fn refusal<S: Into<String>>(
+    mut why: impl FnMut(&str) -> Option<S> + 'static,
+) -> impl Matcher<Output = ()> {
+    parse(move |line| why(line).map(Into::into)).try_map(|why| Err(Error::device(why)))
 }
 
 /// Like [`parse`] for bytes, and a frame may be read as a failure of the command.

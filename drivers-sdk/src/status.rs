@@ -1,7 +1,7 @@
 //! Typed status: every field is a status key of the module.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
@@ -87,7 +87,7 @@ pub struct StatusHandle<S> {
     /// A hash of what was published last, by key; 0 for a key that is absent.
     published: RefCell<Box<[u64]>>,
     /// The same for keys that are not fields.
-    extra: RefCell<HashMap<Box<str>, u64>>,
+    extra: RefCell<BTreeMap<Box<str>, u64>>,
     core: Rc<Core>,
 }
 
@@ -130,6 +130,15 @@ impl<S: Status> StatusHandle<S> {
             }
             Ok(())
         })
+    }
+
+    /// Removes the keys that are not fields: what they tell of may be gone, with new settings say.
+    pub fn clear_keys(&self) {
+        for (key, hash) in self.extra.take() {
+            if hash != 0 {
+                self.core.publish(&key, b"null", false);
+            }
+        }
     }
 
     pub(crate) fn publish(&self) {

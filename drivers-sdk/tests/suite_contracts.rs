@@ -82,7 +82,7 @@ impl Powerable for Panel {
         if self.breaks(cx, "power is refused") {
             return Err(Error::device("not today"));
         }
-        cx.send(if on { "ON" } else { "OFF" }).reply(any()).await?;
+        cx.send(if on { "ON" } else { "OFF" }).reply(anything()).await?;
         if !self.breaks(cx, "power has no status") {
             cx.status.set(|status| status.power = Some(on));
         }

@@ -43,6 +43,30 @@ pub struct Command<'a, M = NoReply> {
     matcher: M,
 }
 
+/// The name of a command, or none: a `&'static str`, a `String`, or an `Option` of one.
+pub trait Name {
+    #[doc(hidden)]
+    fn name(self) -> Option<Cow<'static, str>>;
+}
+
+impl Name for &'static str {
+    fn name(self) -> Option<Cow<'static, str>> {
+        Some(self.into())
+    }
+}
+
+impl Name for String {
+    fn name(self) -> Option<Cow<'static, str>> {
+        Some(self.into())
+    }
+}
+
+impl<N: Name> Name for Option<N> {
+    fn name(self) -> Option<Cow<'static, str>> {
+        self.and_then(N::name)
+    }
+}
+
 impl<M> std::fmt::Debug for Command<'_, M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Not the message: it may hold a password.
@@ -74,9 +98,9 @@ impl<'a, M> Command<'a, M> {
     }
 
     /// Names the command: a newer one of the same name replaces it while it waits, and its caller is told
-    /// (code `replaced`). For what is set often and of which only the last value matters, such as a volume.
-    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = Some(name.into());
+    /// (code `replaced`). For what is set often and of which only the last value matters, such as a volume. `None` is no name.
+    pub fn named(mut self, name: impl Name) -> Self {
+        self.name = name.name();
         self
     }
 

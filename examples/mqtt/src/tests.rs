@@ -56,15 +56,15 @@ async fn it_is_spoken_to_as_the_specification_says() {
 async fn a_broker_that_refuses_says_why() {
     let client = Harness::<Client>::new().await;
     client.connect().await;
-    client.expect_match(any()).await;
+    client.expect_match(anything()).await;
     client.reply(b"\x20\x02\x00\x04").await;
     assert!(client.expect_drop().await.contains("the user name or the password may be wrong"));
 
     let client = Harness::<Client>::with(json!({ "topics": ["mine", "yours"] })).await;
     client.connect().await;
-    client.expect_match(any()).await;
+    client.expect_match(anything()).await;
     client.reply(b"\x20\x02\x00\x00").await;
-    client.expect_match(any()).await;
+    client.expect_match(anything()).await;
     client.reply(b"\x90\x04\x00\x01\x01\x80").await;
     client.logged("\"yours\"").await;
 }

@@ -1,0 +1,96 @@
+//! What a driver makes of the answers that it gets: refusals, and text that is none.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use drivers_sdk::prelude::*;
+use drivers_sdk::testing::*;
+
+#[derive(Default)]
+struct Lamp;
+
+#[driver(name = "Lamp", module = "Lamp", tcp = 5000, framing = lines("\n"), timeout_ms = 500)]
+impl Lamp {
+    #[function]
+    async fn hours(&self, cx: &Cx<Self>) -> Result<Option<u32>> {
+        let code = |line: &str| Some(format!("the lamp refused: error {}", line.strip_prefix("ERR ")?));
+        let hours = prefix("HOURS ").try_map(|hours| hours.parse()).unless(refusal(code));
+        cx.send("HOURS ?").reply(hours).await.unless_refused()
+    }
+
+    #[function]
+    async fn name(&self, cx: &Cx<Self>, named: Option<String>) -> Result<String> {
+        let name = parse(|line| line.strip_prefix("NAME ").map(ToOwned::to_owned));
+        let refused =
+            exact("BUSY").refuses("it warms up").or(refusal(|line| (line == "NO").then_some("it has none")));
+        cx.send("NAME ?").named(named).reply(name.unless(refused)).await
+    }
+
+    #[function]
+    fn show(&self, cx: &Cx<Self>, keys: Vec<String>) -> Result {
+        cx.status.clear_keys();
+        keys.iter().try_for_each(|key| cx.status.set_key(key, "here"))
+    }
+}
+
+#[tokio::test]
+async fn what_the_device_refuses_is_an_error_or_nothing() {
+    let lamp = Harness::<Lamp>::new().await;
+    lamp.connect().await;
+    for (answer, hours) in [("HOURS 12", json!(12)), ("ERR 4", json!(null))] {
+        let call = lamp.call("hours", ());
+        lamp.expect("HOURS ?\n").await;
+        lamp.reply(format!("{answer}\n")).await;
+        assert_eq!(call.await, Ok(hours));
+    }
+    let call = lamp.call("hours", ());
+    lamp.expect("HOURS ?\n").await;
+    assert_eq!(call.await.unwrap_err().code(), "timeout", "silence is no refusal");
+    for (answer, why) in [("BUSY", "it warms up"), ("NO", "it has none")] {
+        let call = lamp.call("name", ());
+        lamp.expect("NAME ?\n").await;
+        lamp.reply(format!("{answer}\n")).await;
+        let error = call.await.unwrap_err();
+        assert_eq!((error.is_refused(), error.code(), error.message()), (true, "device", why));
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_no_utf_8_is_read_all_the_same() {
+    let lamp = Harness::<Lamp>::new().await;
+    lamp.connect().await;
+    let call = lamp.call("name", ());
+    lamp.expect("NAME ?\n").await;
+    lamp.reply(b"NAME K\xfcche\n").await;
+    assert_eq!(call.await, Ok(json!("K\u{fffd}che")));
+}
+
+#[tokio::test]
+async fn a_command_may_have_a_name_or_none() {
+    let lamp = Harness::<Lamp>::new().await;
+    lamp.connect().await;
+    let first = lamp.call("name", ());
+    lamp.expect("NAME ?\n").await;
+    let calls = [None, None, Some("name"), Some("name")].map(|name| lamp.call("name", (name,)));
+    lamp.reply("NAME A\n").await;
+    first.await.unwrap();
+    let [one, two, older, newer] = calls;
+    for call in [one, two] {
+        lamp.expect("NAME ?\n").await;
+        lamp.reply("NAME A\n").await;
+        call.await.unwrap();
+    }
+    assert_eq!(older.await.unwrap_err().code(), "replaced");
+    lamp.expect("NAME ?\n").await;
+    lamp.reply("NAME A\n").await;
+    newer.await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_that_are_no_fields_are_cleared_together() {
+    let lamp = Harness::<Lamp>::new().await;
+    lamp.call("show", (["a", "b"],)).await.unwrap();
+    lamp.status("b", "here").await;
+    lamp.call("show", (["b", "c"],)).await.unwrap();
+    lamp.status("a", None::<String>).await;
+    lamp.status("b", "here").await;
+    lamp.status("c", "here").await;
+}
