@@ -17,6 +17,8 @@ mod devices;
 mod durability;
 mod example;
 mod lifecycle;
+#[path = "../../src/connections/tests/olad.rs"]
+mod olad;
 mod peers;
 mod processes;
 mod protocols;

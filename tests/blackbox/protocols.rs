@@ -3,11 +3,12 @@
 //!
 //! Where one is missing the test says so and ends; under `CI=true` that fails it.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::{
+    olad,
     peers::{port, program, run},
     support::{Daemon, drivers, until},
 };
@@ -179,40 +180,7 @@ async fn a_node_shows_what_its_lights_are_told() {
     let Some(olad) = program("olad") else { return };
     let folder = tempfile::tempdir().unwrap();
     let (web, rpc) = (port(), port());
-    let artnet = "enabled = true\nip = 127.0.0.1\nuse_loopback = true\nshort_name = Dimmer\n";
-    fs::write(folder.path().join("ola-artnet.conf"), artnet).unwrap();
-    for plugin in [
-        "dummy",
-        "e131",
-        "espnet",
-        "ftdidmx",
-        "gpio",
-        "karate",
-        "kinet",
-        "milinst",
-        "nanoleaf",
-        "opendmx",
-        "openpixelcontrol",
-        "osc",
-        "pathport",
-        "renard",
-        "sandnet",
-        "shownet",
-        "spi",
-        "spidmx",
-        "stageprofi",
-        "uartdmx",
-        "usbdmx",
-        "usbpro",
-        "usbserial",
-    ] {
-        fs::write(folder.path().join(format!("ola-{plugin}.conf")), "enabled = false\n").unwrap();
-    }
-    // It will not run as root, and writes its configuration anew.
-    for entry in fs::read_dir(folder.path()).unwrap() {
-        fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o666)).unwrap();
-    }
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    olad::configure(folder.path(), "ip = 127.0.0.1\nuse_loopback = true\nshort_name = Dimmer\n");
     let mut node = match rustix::process::getuid().is_root() {
         true => {
             let mut command = Command::new("setpriv");

@@ -34,8 +34,6 @@ use tokio::{
 
 /// What an exchange said this short a while ago is as good as a probe.
 const FRESH: Duration = Duration::from_secs(1);
-/// Between two tries with credentials that were refused.
-const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// Ends when the service does.
 struct Vigil(Pin<Box<dyn Future<Output = Failure> + Send>>);
@@ -88,7 +86,7 @@ async fn probe(hub: &Arc<Hub>, client: &Client) -> Result<Option<SocketAddr>, Fa
     let (method, url) = match (last, &probe.path) {
         (News::Refused { at, failure, .. }, _) if at.elapsed() < FRESH => return Err(failure),
         (News::Refused { url, at, .. }, _) => {
-            sleep_until(at + REFUSED_PAUSE).await;
+            sleep_until(at + ms(hub.options.refused_pause_ms)).await;
             ("HEAD", url.as_str().to_owned())
         }
         (_, Some(path)) => (probe.method.as_str(), path.clone()),

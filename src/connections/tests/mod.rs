@@ -11,6 +11,7 @@ mod harness;
 mod http;
 mod kinds;
 mod make_break;
+mod olad;
 mod peers;
 mod proxied;
 mod recorded;

@@ -41,6 +41,16 @@ impl Folder {
         keygen(&self.path(name), kind, passphrase)
     }
 
+    /// A server with these options, and the settings it lets us in with; none where none is installed.
+    async fn server(&self, options: &str) -> Option<(Sshd, Settings)> {
+        if !sshd::installed() {
+            return None;
+        }
+        let (host, key) = (self.key("host", "ed25519", ""), self.key("key", "ed25519", ""));
+        let server = Sshd::with_keys(&host, &[&self.path("key")], free_port(), options).await;
+        Some((server, with_key(&key)))
+    }
+
     fn connections(&self, options: Options) -> Connections {
         Connections::new(Options { known_hosts: Some(self.path("known_hosts")), ..options })
     }
@@ -241,16 +251,12 @@ async fn it_comes_back_with_the_host() {
 
 #[tokio::test]
 async fn one_command_as_the_stream_or_none_at_all() {
-    if !sshd::installed() {
-        return;
-    }
     let folder = Folder::new();
-    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
-    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), BARE).await;
+    let Some((server, user)) = folder.server(BARE).await else { return };
     let connections = folder.connections(quick());
 
     let recorder = Recorder::new();
-    let cat = Settings { channel: Channel::Exec, command: Some("cat".into()), ..with_key(&key) };
+    let cat = Settings { channel: Channel::Exec, command: Some("cat".into()), ..user.clone() };
     let link = recorder.open(&connections, target(&server, cat));
     recorder.up_after(0).await;
     // No terminal: every byte is as it is.
@@ -260,7 +266,7 @@ async fn one_command_as_the_stream_or_none_at_all() {
     assert_eq!(recorder.look(|record| record.bytes.clone()), all);
 
     let recorder = Recorder::new();
-    let none = Settings { channel: Channel::None, ..with_key(&key) };
+    let none = Settings { channel: Channel::None, ..user.clone() };
     let hold = Duration::from_millis(50);
     let link = recorder.open(&connections, target(&server, none).make_break(hold));
     // A command connects, and is waited for however short the hold.
@@ -277,14 +283,10 @@ async fn one_command_as_the_stream_or_none_at_all() {
 
 #[tokio::test]
 async fn a_shell_that_ends_says_how_and_a_command_that_runs_is_told() {
-    if !sshd::installed() {
-        return;
-    }
     let folder = Folder::new();
-    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
-    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), BARE).await;
+    let Some((server, user)) = folder.server(BARE).await else { return };
     let (recorder, connections) = (Recorder::new(), folder.connections(never_retry()));
-    let link = recorder.open(&connections, target(&server, with_key(&key)));
+    let link = recorder.open(&connections, target(&server, user));
     recorder.up_after(0).await;
     let sign = folder.path("sign");
     let running = tokio::spawn({

@@ -4,10 +4,11 @@ use super::{
     super::{Connections, Options, Target, udp::Settings},
     harness::{DEADLINE, Receipts, Recorder, eventually, quick},
     kinds::own_address,
+    olad,
     peers::{Peer, program},
     udp_groups::{Pair, up},
 };
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{fs, process::Command};
 
 /// SNMPv2c, GET of 1.3.6.1.2.1.1.1.0 (sysDescr.0) by the community `public` (RFC 3416, in BER).
 const GET: &[u8] = b"\x30\x26\x02\x01\x01\x04\x06public\xa0\x19\x02\x01\x07\x02\x01\x00\x02\x01\x00\
@@ -56,7 +57,8 @@ fn an_art_net_node_answers_a_broadcast_and_its_own_module_at_one_port() {
     let Some(olad) = program("olad", "ola") else { return };
     let Some(pair) = Pair::make("art") else { return };
     let config = tempfile::tempdir().expect("folder");
-    configure(config.path(), "10.77.1.2");
+    let artnet = "ip = 10.77.1.2\nshort_name = Dimmer\nlong_name = Dimmer in the hall\n";
+    olad::configure(config.path(), artnet);
     let mut node = Command::new("ip");
     node.args([
         "netns",
@@ -103,44 +105,4 @@ fn an_art_net_node_answers_a_broadcast_and_its_own_module_at_one_port() {
 /// OpPollReply, which carries the node's names.
 fn is_reply(piece: &[u8]) -> bool {
     piece.starts_with(b"Art-Net\0\x00\x21") && piece.len() > 44 && piece[26..].starts_with(b"Dimmer")
-}
-
-/// Art-Net and no other plug-in.
-fn configure(folder: &Path, address: &str) {
-    for plugin in [
-        "dummy",
-        "e131",
-        "espnet",
-        "ftdidmx",
-        "gpio",
-        "karate",
-        "kinet",
-        "milinst",
-        "nanoleaf",
-        "opendmx",
-        "openpixelcontrol",
-        "osc",
-        "pathport",
-        "renard",
-        "sandnet",
-        "shownet",
-        "spi",
-        "spidmx",
-        "stageprofi",
-        "uartdmx",
-        "usbdmx",
-        "usbpro",
-        "usbserial",
-    ] {
-        fs::write(folder.join(format!("ola-{plugin}.conf")), "enabled = false\n").expect("write");
-    }
-    let artnet =
-        format!("enabled = true\nip = {address}\nshort_name = Dimmer\nlong_name = Dimmer in the hall\n");
-    fs::write(folder.join("ola-artnet.conf"), artnet).expect("write");
-    // It will not run as root, and writes its configuration anew.
-    for entry in fs::read_dir(folder).expect("folder") {
-        let path = entry.expect("entry").path();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).expect("permissions");
-    }
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("permissions");
 }

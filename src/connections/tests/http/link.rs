@@ -158,7 +158,7 @@ async fn credentials_that_are_refused_are_told_and_not_tried_again_and_again() {
     let now = right.clone();
     let server = Server::start(move |_| respond(if now.load(Relaxed) { 200 } else { 401 }, &[], "")).await;
     let settings = json!({"auth": {"kind": "basic", "username": "u", "password": "hunter2"}});
-    let connections = Connections::new(quick());
+    let connections = Connections::new(Options { refused_pause_ms: 30_000, ..quick() });
     let (link, recorder) = open(&connections, client(server.base(), settings));
     recorder.up_after(0).await;
     assert_eq!(ask(&link, get("/x?key=1")).await.expect("an answer").status, 401);

@@ -9,16 +9,12 @@ use crate::connections::{
 
 #[tokio::test]
 async fn commands_are_recorded_for_their_call_and_without_secrets() {
-    if !sshd::installed() {
-        return;
-    }
     let folder = Folder::new();
-    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
-    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), BARE).await;
+    let Some((server, user)) = folder.server(BARE).await else { return };
     let (recorder, connections) = (Recorder::new(), folder.connections(quick()));
     let tape = recorder.tape();
     tape.hide(vec![Secret::new("opensesame")]);
-    let settings = Settings { channel: Channel::None, ..with_key(&key) };
+    let settings = Settings { channel: Channel::None, ..user };
     let link = recorder.open(&connections, target(&server, settings));
     recorder.up_after(0).await;
     let call = Call::new(&tape, commands::number("restart"), 1).expect("a call");

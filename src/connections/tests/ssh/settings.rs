@@ -14,19 +14,15 @@ impl Drop for Process {
 
 #[tokio::test]
 async fn old_algorithms_are_an_explicit_setting() {
-    if !sshd::installed() {
-        return;
-    }
     let folder = Folder::new();
-    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
     let old =
         format!("{BARE}\nKexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc\nMACs hmac-sha1");
-    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), &old).await;
-    let (reason, detail) = refused(&folder, target(&server, with_key(&key))).await;
+    let Some((server, user)) = folder.server(&old).await else { return };
+    let (reason, detail) = refused(&folder, target(&server, user.clone())).await;
     assert_eq!(reason, Reason::Protocol);
     assert!(detail.contains("connection.ssh.legacy") && detail.contains("group14-sha1"), "{detail}");
     let (recorder, connections) = (Recorder::new(), folder.connections(quick()));
-    let link = recorder.open(&connections, target(&server, Settings { legacy: true, ..with_key(&key) }));
+    let link = recorder.open(&connections, target(&server, Settings { legacy: true, ..user }));
     recorder.up_after(0).await;
     assert_eq!(link.ssh_exec("echo old").await, Ok(output(Some(0), "old\n", "")));
 }
@@ -44,14 +40,10 @@ async fn a_host_that_says_nothing_is_given_up() {
 
 #[tokio::test]
 async fn a_host_that_gives_no_sign_of_life_is_silent() {
-    if !sshd::installed() {
-        return;
-    }
     let folder = Folder::new();
-    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
-    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), BARE).await;
+    let Some((server, user)) = folder.server(BARE).await else { return };
     let (recorder, connections) = (Recorder::new(), folder.connections(never_retry()));
-    let settings = Settings { keepalive_ms: 500, channel: Channel::None, ..with_key(&key) };
+    let settings = Settings { keepalive_ms: 500, channel: Channel::None, ..user };
     let link = recorder.open(&connections, target(&server, settings));
     recorder.up_after(0).await;
     let process = link.ssh_exec("echo $PPID").await.expect("output").stdout;
@@ -68,23 +60,19 @@ async fn a_host_that_gives_no_sign_of_life_is_silent() {
 
 #[tokio::test]
 async fn a_terminal_is_as_the_settings_say() {
-    if !sshd::installed() {
-        return;
-    }
     let folder = Folder::new();
-    let (host, key) = (folder.key("host", "ed25519", ""), folder.key("key", "ed25519", ""));
-    let server = Sshd::with_keys(&host, &[&folder.path("key")], free_port(), BARE).await;
+    let Some((server, user)) = folder.server(BARE).await else { return };
     let small = Pty { term: "ansi".into(), columns: 80, rows: 24 };
     for (pty, answer) in [(None, "is 1000 511 vt100"), (Some(Terminal::Like(small)), "is 24 80 ansi")] {
         let (recorder, connections) = (Recorder::new(), folder.connections(never_retry()));
-        let link = recorder.open(&connections, target(&server, Settings { pty, ..with_key(&key) }));
+        let link = recorder.open(&connections, target(&server, Settings { pty, ..user.clone() }));
         recorder.up_after(0).await;
         Receipts::transmit(&link, "echo is $(stty size) $TERM\n").await.expect("sent");
         shows(&recorder, answer).await;
     }
 
     let (recorder, connections) = (Recorder::new(), folder.connections(never_retry()));
-    let off = Settings { pty: Some(Terminal::Off), ..with_key(&key) };
+    let off = Settings { pty: Some(Terminal::Off), ..user.clone() };
     let link = recorder.open(&connections, target(&server, off));
     recorder.up_after(0).await;
     Receipts::transmit(&link, "tty; exit\n").await.expect("sent");
@@ -94,7 +82,7 @@ async fn a_terminal_is_as_the_settings_say() {
     let (recorder, connections) = (Recorder::new(), folder.connections(never_retry()));
     let command = Some("stty size".into());
     let pty = Some(Terminal::Like(Pty::default()));
-    let one = Settings { channel: Channel::Exec, command, pty, ..with_key(&key) };
+    let one = Settings { channel: Channel::Exec, command, pty, ..user.clone() };
     let _link = recorder.open(&connections, target(&server, one));
     recorder.ended(1).await;
     recorder.look(|record| assert_eq!(record.bytes, b"1000 511\r\n"));
