@@ -108,7 +108,9 @@ impl Option_ {
         let say = || format!("`{name}` is a type, such as `{name} = {example}`");
         match self.value {
             Value::Is(expr) => match *expr {
-                Expr::Path(path) => Ok(syn::Type::Path(syn::TypePath { qself: path.qself, path: path.path })),
+                Expr::Path(syn::ExprPath { attrs, qself, path }) => {
+                    Ok(syn::Type::Path(syn::TypePath { attrs, qself, path }))
+                }
                 Expr::Tuple(tuple) if tuple.elems.is_empty() => Ok(syn::parse_quote!(())),
                 other => Err(syn::Error::new_spanned(other, say())),
             },

@@ -4,7 +4,8 @@ use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Expr, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Meta, Pat, ReturnType, Signature, Type,
+    Attribute, Expr, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Meta, Pat, ReceiverKind, ReturnType,
+    Signature, Type,
 };
 
 use crate::attributes::{Options, once};
@@ -158,12 +159,14 @@ impl Method {
         let ident = signature.ident.clone();
         let this = || format!("a #[{mark}] method takes `&self`: `fn {ident}(&self, cx: &Cx<Self>, …)`");
         match signature.inputs.first() {
-            Some(FnArg::Receiver(receiver))
-                if receiver.mutability.is_none() && receiver.reference.is_some() => {}
-            Some(FnArg::Receiver(receiver)) if receiver.reference.is_some() => {
-                let message = format!("{}; keep what changes in a `Cell` or `RefCell`", this());
-                return Err(syn::Error::new(receiver.span(), message));
-            }
+            Some(FnArg::Receiver(receiver)) => match &receiver.kind {
+                ReceiverKind::Reference(_, _, None) => {}
+                ReceiverKind::Reference(..) => {
+                    let message = format!("{}; keep what changes in a `Cell` or `RefCell`", this());
+                    return Err(syn::Error::new(receiver.span(), message));
+                }
+                _ => return Err(syn::Error::new(receiver.span(), this())),
+            },
             Some(other) => return Err(syn::Error::new(other.span(), this())),
             None => return Err(syn::Error::new(signature.ident.span(), this())),
         }

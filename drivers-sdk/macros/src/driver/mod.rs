@@ -65,7 +65,7 @@ fn parse_block(item: TokenStream) -> syn::Result<ItemImpl> {
         Item::Struct(item) => return Err(syn::Error::new_spanned(item.ident, PLACE)),
         other => return Err(syn::Error::new_spanned(other, PLACE)),
     };
-    if let Some((_, path, _)) = &block.trait_ {
+    if let Some((path, _)) = &block.trait_ {
         return Err(syn::Error::new_spanned(path, PLACE));
     }
     if !block.generics.params.is_empty() {
