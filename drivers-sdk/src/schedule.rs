@@ -4,7 +4,7 @@
 //! [`while_connected`](Schedule::while_connected) says so; with [`Cx::clear_schedules`], or the next run of the `#[follow]` that
 //! made it, unless [`keep`](Schedule::keep) says otherwise. A settings update by itself ends none.
 
-mod clock;
+pub(crate) mod clock;
 #[cfg(feature = "cron")]
 mod cron;
 mod period;
@@ -154,12 +154,14 @@ impl<D: Driver> Cx<D> {
                     sleep(rest.min(LOOK)).await;
                     continue;
                 }
-                done = now;
-                if now.duration_since(next).is_ok_and(|late| late <= LATE) {
-                    let result = work(&instance.driver, &instance.cx).await.outcome();
-                    trouble.report(&instance.core, "schedule", result);
-                    done = done.max(clock::now());
+                if now.duration_since(next).is_ok_and(|late| late > LATE) {
+                    // Of what was missed, only what is not too late counts.
+                    done = now.checked_sub(LATE).unwrap_or(now);
+                    continue;
                 }
+                let result = work(&instance.driver, &instance.cx).await.outcome();
+                trouble.report(&instance.core, "schedule", result);
+                done = now.max(clock::now());
             }
         }))
     }

@@ -80,6 +80,8 @@ pub(super) struct State {
     /// What the device model has said, piece by piece; the first of it.
     pub(super) said: Vec<Vec<u8>>,
     pub(super) tamper: Tamper,
+    /// How long a step waits for what the driver should do.
+    pub(super) patience: Duration,
 }
 
 /// What goes wrong between the device model and the driver.
@@ -106,6 +108,10 @@ pub(super) struct Link {
     pub(super) connection: u64,
     /// Make-break: there is a connection at this moment.
     pub(super) open: bool,
+    /// Why it is down.
+    pub(super) why: String,
+    /// What the driver says instead of what the link is, and why.
+    pub(super) said: Option<(bool, String)>,
     /// The device model's connection: where bytes for it go, and its tasks.
     pub(super) device: Option<(ToDevice, AbortHandle)>,
 }
@@ -198,6 +204,11 @@ impl Daemon {
         self.state.borrow()
     }
 
+    /// How long a step waits for what the driver should do.
+    pub(super) fn patience(&self) -> Duration {
+        self.look().patience
+    }
+
     /// Sends the driver's process a frame.
     pub(super) fn send(&self, kind: Kind, module: u32, correlation: u32, payload: &[u8]) {
         let mut out = BytesMut::new();
@@ -267,6 +278,8 @@ impl Daemon {
     pub(super) fn link_up(self: &Rc<Self>) {
         let mut state = self.state();
         state.link.up = true;
+        state.link.why.clear();
+        state.link.said = None;
         state.link.connection += 1;
         let link = json!({"connection": state.link.connection, "messages": state.link.messages});
         drop(state);
@@ -308,6 +321,7 @@ impl Daemon {
         let mut state = self.state();
         state.link.up = false;
         state.link.open = false;
+        state.link.why = detail.into();
         state.link.close();
         drop(state);
         self.note(format!("the link is down: {detail}"));
@@ -366,6 +380,11 @@ impl Daemon {
 }
 
 impl Link {
+    /// As the module shows: whether it is connected, and why not.
+    pub(super) fn shown(&self) -> (bool, &str) {
+        self.said.as_ref().map_or((self.up, &self.why), |(connected, why)| (*connected, why))
+    }
+
     /// Ends the device model's connection.
     pub(super) fn close(&mut self) {
         if let Some((_, tasks)) = self.device.take() {

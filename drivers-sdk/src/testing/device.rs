@@ -27,6 +27,11 @@ pub(super) const REFUSED: Duration = Duration::from_secs(30);
 pub(super) trait Far {
     /// Serves a connection; of messages, or of a stream.
     fn serve(self: Rc<Self>, stream: DuplexStream, messages: bool) -> Pin<Box<dyn Future<Output = Result>>>;
+
+    /// It is out there, and time cannot be the test's.
+    fn is_real(&self) -> bool {
+        false
+    }
 }
 
 impl<E: Device> Far for E {

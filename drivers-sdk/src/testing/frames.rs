@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use drivers_sdk_protocol::message::{self, Disconnect, Form, Log, code};
+use drivers_sdk_protocol::message::{self, Disconnect, Form, Log, Online, code};
 use drivers_sdk_protocol::{Frame, Kind};
 
 use tokio::task::spawn_local;
@@ -50,6 +50,7 @@ impl Daemon {
                 self.done(correlation);
             }
             Kind::Disconnect | Kind::LoginFailed => self.dropped(kind, payload),
+            Kind::Online => self.online(payload),
             Kind::Hide => self.state().hidden.push(String::from_utf8_lossy(payload).into_owned()),
             Kind::Acquire => self.done(correlation),
             Kind::Http => self.asked_http(correlation, payload),
@@ -164,6 +165,14 @@ impl Daemon {
             self.link_up_after(if login { REFUSED } else { RECONNECT });
         } else {
             self.state().wire.push_back(Wire::Dropped { login, reason: reason.into() });
+        }
+    }
+
+    fn online(&self, payload: &[u8]) {
+        let Ok(Online { connected, reason, connection }) = serde_json::from_slice(payload) else { return };
+        let link = &mut self.state().link;
+        if connection == 0 || connection == link.connection {
+            link.said = connected.map(|connected| (connected, reason));
         }
     }
 

@@ -24,6 +24,8 @@ use crate::settings::Settings;
 
 /// How long a step waits, in the test's time, for what the driver should do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// The same where time is not the test's.
+const REAL_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a call may take: longer than anything a driver waits for.
 const CALL: Duration = Duration::from_secs(600);
 /// How long a module may take to start or to stop.
@@ -126,12 +128,16 @@ impl<D: Driver> Drop for Harness<D> {
 impl Run {
     /// Starts a module; the error inside is what it refused the start with.
     pub(super) async fn start<D: Driver>(settings: Value, around: Around) -> Result<Result<Run>, String> {
-        pause()?;
+        let real = around.device.as_ref().is_some_and(|device| device.is_real());
+        if !real {
+            pause()?;
+        }
         let local = Rc::new(LocalSet::new());
         let (daemon, answer) = local
             .run_until(async {
                 let daemon = Daemon::serving::<D>(around).await?;
                 daemon.state().settings = settings.clone();
+                daemon.state().patience = if real { REAL_PATIENCE } else { PATIENCE };
                 let kind = D::DECLARATION.kind;
                 daemon.state().link.messages = D::DECLARATION.udp || kind == manifest::Kind::Websocket;
                 let mut start = json!({
@@ -170,14 +176,30 @@ impl Run {
         })
     }
 
-    /// Calls a function.
+    /// Calls a function, for no user.
     pub(super) fn call(&self, place: String, function: &str, args: impl Serialize) -> Step<Result<Value>> {
+        self.call_for(None, place, function, args)
+    }
+
+    pub(super) fn call_for(
+        &self,
+        user: Option<&str>,
+        place: String,
+        function: &str,
+        args: impl Serialize,
+    ) -> Step<Result<Value>> {
         let number = self.daemon.number();
         let args = match serde_json::to_value(args) {
             Ok(Value::Null) => Ok(json!([])),
             other => other,
         };
-        let call = args.as_ref().map(|args| json!({ "function": function, "args": args }).to_string());
+        let call = args.as_ref().map(|args| {
+            let mut call = json!({ "function": function, "args": args });
+            if let (Some(user), Value::Object(call)) = (user, &mut call) {
+                call.insert("user".into(), user.into());
+            }
+            call.to_string()
+        });
         let what = call.as_deref().unwrap_or(function).to_owned();
         if let Ok(call) = &call {
             let under_way = daemon::Call { what: function.into(), place, answer: None };

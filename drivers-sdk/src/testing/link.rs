@@ -5,7 +5,7 @@ use std::time::Duration;
 use drivers_sdk_protocol::message::Form;
 
 use super::daemon::{Daemon, State, Wire};
-use super::harness::{Harness, PATIENCE};
+use super::harness::Harness;
 use super::report::{compare, text};
 use super::service::{ExecExpectation, MockHttp};
 use super::step::Step;
@@ -63,7 +63,7 @@ impl<D: Driver> Harness<D> {
     /// command without what the driver's framing puts around it.
     pub fn expect_match<M: Matcher>(&self, mut matcher: M) -> Step<M::Output> {
         self.run.step(async move |daemon| {
-            let found = daemon.until(PATIENCE, |state| match state.wire.front() {
+            let found = daemon.until(daemon.patience(), |state| match state.wire.front() {
                 Some(Wire::Sent { .. }) => state.wire.pop_front(),
                 _ => None,
             });
@@ -91,19 +91,25 @@ impl<D: Driver> Harness<D> {
 
     /// The driver goes on in TLS ([`Cx::start_tls`](crate::Cx::start_tls)).
     pub fn expect_start_tls(&self) -> Step<()> {
-        self.run.step(async |daemon| match daemon.until(PATIENCE, |state| state.wire.pop_front()).await {
-            Some(Wire::StartTls) => Ok(()),
-            Some(other) => Err(format!("TLS was expected to begin, and {}", did(&other))),
-            None => Err("TLS was expected to begin, and did not".into()),
+        self.run.step(async |daemon| {
+            match daemon.until(daemon.patience(), |state| state.wire.pop_front()).await {
+                Some(Wire::StartTls) => Ok(()),
+                Some(other) => Err(format!("TLS was expected to begin, and {}", did(&other))),
+                None => Err("TLS was expected to begin, and did not".into()),
+            }
         })
     }
 
     /// The driver drops the connection, or refuses to go on because the login failed; why. The link is down after that.
     pub fn expect_drop(&self) -> Step<String> {
-        self.run.step(async |daemon| match daemon.until(PATIENCE, |state| state.wire.pop_front()).await {
-            Some(Wire::Dropped { reason, .. }) => Ok(reason),
-            Some(other) => Err(format!("the driver was expected to drop the connection; {}", did(&other))),
-            None => Err("the driver was expected to drop the connection, and did not".into()),
+        self.run.step(async |daemon| {
+            match daemon.until(daemon.patience(), |state| state.wire.pop_front()).await {
+                Some(Wire::Dropped { reason, .. }) => Ok(reason),
+                Some(other) => {
+                    Err(format!("the driver was expected to drop the connection; {}", did(&other)))
+                }
+                None => Err("the driver was expected to drop the connection, and did not".into()),
+            }
         })
     }
 
@@ -150,7 +156,7 @@ impl<D: Driver> Harness<D> {
 
 async fn expect(daemon: &Daemon, expected: &[u8], form: Option<Form>) -> Result<(), String> {
     let messages = daemon.look().link.messages;
-    let found = daemon.until(PATIENCE, |state| {
+    let found = daemon.until(daemon.patience(), |state| {
         let seen = state.next_sent(messages, form);
         let whole = if messages { !state.wire.is_empty() } else { seen.len() >= expected.len() };
         let ends = whole || !expected.starts_with(&seen) || state.other_waits(&seen);
@@ -209,7 +215,8 @@ impl State {
 
 /// What the driver did instead.
 fn rest(state: &State) -> String {
-    state.wire.front().map_or_else(|| format!("it did nothing within {PATIENCE:?} of the test's time"), did)
+    let nothing = || format!("it did nothing within {:?} of the test's time", state.patience);
+    state.wire.front().map_or_else(nothing, did)
 }
 
 pub(super) fn did(wire: &Wire) -> String {

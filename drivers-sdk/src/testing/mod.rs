@@ -51,6 +51,7 @@ mod frames;
 mod harness;
 mod link;
 mod module;
+mod real;
 mod recording;
 mod report;
 mod service;
@@ -59,11 +60,12 @@ pub mod suite;
 mod system;
 
 pub use harness::Harness;
+pub use module::User;
 pub use service::{ExecExpectation, HttpExpectation, HttpSeen, MockHttp};
 pub use step::Step;
 pub use system::{Called, Fake, MockSystem};
 
 pub use crate::standard_suite;
-pub use crate::{Error, Result, Secret, Value, json, millis, secs};
+pub use crate::{Error, Result, Secret, Value, Webhook, WebhookReply, json, millis, secs};
 /// So that `#[tokio::test]` is there without another dependency.
 pub use tokio;

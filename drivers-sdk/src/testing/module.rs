@@ -4,16 +4,49 @@ use std::panic::Location;
 use std::time::Duration;
 
 use drivers_sdk_protocol::Kind;
+use drivers_sdk_protocol::manifest::Security;
 use drivers_sdk_protocol::message::Level;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::daemon::State;
-use super::harness::{Harness, LIFE, PATIENCE};
+use super::harness::{Harness, LIFE};
 use super::step::Step;
-use crate::driver::Driver;
-use crate::error::Result;
+use crate::driver::{Declaration, Driver, Function};
+use crate::error::{Error, Result};
+use crate::schedule::clock;
+use crate::webhook::{Webhook, WebhookReply};
+
+/// Who calls: [`Harness::call_as`].
+#[derive(Clone, Debug)]
+pub struct User {
+    id: String,
+    clearance: Security,
+}
+
+impl User {
+    /// A user with this id, who may call what is public.
+    pub fn new(id: impl Into<String>) -> User {
+        User { id: id.into(), clearance: Security::Public }
+    }
+
+    /// May also call what is for support.
+    pub fn support(self) -> User {
+        User { clearance: Security::Support, ..self }
+    }
+
+    /// May call everything.
+    pub fn administrator(self) -> User {
+        User { clearance: Security::Administrator, ..self }
+    }
+}
+
+/// Every function, those of interfaces too.
+fn functions(declaration: &'static Declaration) -> impl Iterator<Item = &'static Function> {
+    let implemented = declaration.interfaces.iter().flat_map(|interface| interface.functions);
+    declaration.functions.iter().chain(implemented)
+}
 
 impl<D: Driver> Harness<D> {
     /// Calls a function; it is under way at once, and the step waits for its result. Arguments are a tuple or array by
@@ -24,6 +57,61 @@ impl<D: Driver> Harness<D> {
         self.run.call(place, function, args)
     }
 
+    /// Calls a function for a user, whose id [`Cx::caller`](crate::Cx::caller) gives; refused, as the daemon does, if the function
+    /// is not for such users.
+    #[track_caller]
+    pub fn call_as(&self, user: &User, function: &str, args: impl Serialize) -> Step<Result<Value>> {
+        let place = Location::caller().to_string();
+        let found = functions(D::DECLARATION).find(|known| known.name == function);
+        let needed = found.map_or(Security::Public, |function| function.security);
+        if needed > user.clearance {
+            let needed = if needed == Security::Support { "support" } else { "administrator" };
+            let refusal = Error::bad_request(format!("{function} needs {needed} clearance")).with_status(403);
+            return Step::new(async { Ok(Err(refusal)) });
+        }
+        self.run.call_for(Some(&user.id), place, function, args)
+    }
+
+    /// A service makes a request to a `#[webhook]` function, and knows its secret; what it is answered.
+    #[track_caller]
+    pub fn webhook(&self, function: &str, request: Webhook) -> Step<Result<WebhookReply>> {
+        let place = Location::caller().to_string();
+        let known = functions(D::DECLARATION).any(|known| known.name == function && known.webhook);
+        let name = function.to_owned();
+        let answer = known.then(|| self.run.call(place, function, (request,)));
+        Step::new(async move {
+            let answer =
+                answer.ok_or_else(|| format!("the driver has no #[webhook] `{name}`"))?.outcome().await?;
+            let read = |value| serde_json::from_value(value).map_err(|error| format!("`{name}`: {error}"));
+            answer.map_or_else(|error| Ok(Err(error)), |value| read(value).map(Ok))
+        })
+    }
+
+    /// Waits until the module shows as connected, or not, with these words in the reason: as its link is, or as the driver
+    /// says ([`Cx::set_connected`](crate::Cx::set_connected)).
+    pub fn shows_connected(&self, connected: bool, reason: impl Into<String>) -> Step<()> {
+        let reason = reason.into();
+        self.run.step(async move |daemon| {
+            let is_so = |state: &mut State| {
+                let (seen, why) = state.link.shown();
+                (seen == connected && why.contains(&reason)).then_some(())
+            };
+            daemon.until(daemon.patience(), is_so).await.ok_or_else(|| {
+                let state = daemon.look();
+                let (seen, why) = state.link.shown();
+                format!("the module shows\n  expected connected: {connected}, {reason:?}\n  seen     connected: {seen}, {why:?}")
+            })
+        })
+    }
+
+    /// It is this time from now on, in UTC: `2026-11-22T06:59:30Z`. The clock goes on as the test's time does; what waits for a
+    /// time ([`Cx::at`](crate::Cx::at), `cron`) has seen it a minute later at most.
+    pub fn set_clock(&self, utc: &str) -> Step<()> {
+        let time =
+            clock::read(utc).ok_or_else(|| format!("{utc:?} is no time: write it as 2026-11-22T06:59:30Z"));
+        self.run.step(async move |_| time.map(clock::set))
+    }
+
     /// Waits until a status key has this value; `None` or `null` for absent.
     pub fn status(&self, key: &str, value: impl Serialize) -> Step<()> {
         let (key, value) = (key.to_owned(), serde_json::to_value(value));
@@ -32,7 +120,7 @@ impl<D: Driver> Harness<D> {
             let is_so = |state: &mut State| {
                 (state.status.get(&key).unwrap_or(&Value::Null) == &expected).then_some(())
             };
-            daemon.until(PATIENCE, is_so).await.ok_or_else(|| {
+            daemon.until(daemon.patience(), is_so).await.ok_or_else(|| {
                 let state = daemon.look();
                 let seen = state.status.get(&key).map_or("absent".into(), Value::to_string);
                 let all = serde_json::to_string_pretty(&state.status).unwrap_or_default();
@@ -82,7 +170,10 @@ impl<D: Driver> Harness<D> {
         self.run.step(async move |daemon| {
             let is_so =
                 |state: &mut State| state.log.iter().any(|(_, text)| text.contains(&part)).then_some(());
-            daemon.until(PATIENCE, is_so).await.ok_or_else(|| format!("the driver did not log {part:?}"))
+            daemon
+                .until(daemon.patience(), is_so)
+                .await
+                .ok_or_else(|| format!("the driver did not log {part:?}"))
         })
     }
 

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::daemon::Daemon;
 use super::device::Far;
-use super::harness::{PATIENCE, Run};
+use super::harness::Run;
 use super::report::{compare, text};
 use super::step::Step;
 
@@ -143,10 +143,11 @@ impl HttpExpectation {
     fn answer(self, answer: impl FnOnce(&Daemon, u32) + 'static) -> Step<HttpSeen> {
         let run = self.run.clone();
         run.step(async move |daemon| {
-            let asked = daemon.until(PATIENCE, |state| state.http.pop_front()).await;
+            let asked = daemon.until(daemon.patience(), |state| state.http.pop_front()).await;
             let Some(asked) = asked else {
                 return Err(format!(
-                    "the request {self:?} was expected, and did not come within {PATIENCE:?}"
+                    "the request {self:?} was expected, and did not come within {:?}",
+                    daemon.patience()
                 ));
             };
             let correlation = asked.correlation;
@@ -219,9 +220,10 @@ impl ExecExpectation {
     fn answer(self, answer: impl FnOnce(&Daemon, u32) + 'static) -> Step<()> {
         let ExecExpectation { run, command } = self;
         run.step(async move |daemon| {
-            let execed = daemon.until(PATIENCE, |state| state.exec.pop_front()).await;
+            let execed = daemon.until(daemon.patience(), |state| state.exec.pop_front()).await;
             let Some(execed) = execed else {
-                return Err(format!("the command {command:?} was expected, and not run within {PATIENCE:?}"));
+                let patience = daemon.patience();
+                return Err(format!("the command {command:?} was expected, and not run within {patience:?}"));
             };
             if execed.command != command {
                 let comparison = compare(command.as_bytes(), execed.command.as_bytes());
