@@ -34,6 +34,7 @@ enum Rule {
     Delimited {
         receive: &'static [u8],
         send: &'static [u8],
+        prompts: &'static [&'static str],
     },
     Between {
         start: &'static [u8],
@@ -61,7 +62,7 @@ pub const fn lines(delimiter: &'static str) -> Framing {
 /// As [`lines`], for a delimiter that is no text: `delimited(b"\xff")`.
 pub const fn delimited(delimiter: &'static [u8]) -> Framing {
     assert!(!delimiter.is_empty(), "the delimiter is empty");
-    Framing { rule: Rule::Delimited { receive: delimiter, send: delimiter }, limit: DEFAULT_LIMIT }
+    Framing { rule: Rule::Delimited { receive: delimiter, send: delimiter, prompts: &[] }, limit: DEFAULT_LIMIT }
 }
 
 /// Frames between two markers, which are taken off what is received and put around what is sent:
@@ -120,6 +121,23 @@ impl Framing {
             *send = delimiter.as_bytes();
         }
         self
+    }
+
+    /// For [`lines`]: what the device says at the beginning of a line without ever ending it, such as its question for a password:
+    /// `lines("\r\n").prompts(&["Password:"])`. Each is a frame of its own.
+    pub const fn prompts(mut self, texts: &'static [&'static str]) -> Framing {
+        assert!(matches!(self.rule, Rule::Delimited { .. }), "only lines(…) has prompts");
+        if let Rule::Delimited { prompts, .. } = &mut self.rule {
+            *prompts = texts;
+        }
+        self
+    }
+
+    /// The prompt that is at the front of `bytes`.
+    fn prompt(&self, bytes: &[u8]) -> Option<&'static [u8]> {
+        let Rule::Delimited { prompts, .. } = self.rule else { return None };
+        let prompts = prompts.iter().map(|prompt| prompt.as_bytes());
+        prompts.into_iter().find(|prompt| !prompt.is_empty() && bytes.starts_with(prompt))
     }
 
     /// For [`length_field`]: how many bytes are before the length.

@@ -70,6 +70,12 @@ pub trait Matcher: Sized + 'static {
         Or { first: self, second: other }
     }
 
+    /// Takes nothing that `other` matches: what the device says by itself in the midst of a long reply, which then goes to
+    /// `#[received]`. `lines_until(exact("END")).except(prefix("EVENT "))`
+    fn except<M: Matcher>(self, other: M) -> Except<Self, M> {
+        Except { matcher: self, other }
+    }
+
     /// What this takes makes the command fail, with a `device` error that says why:
     /// `.unless(exact("BUSY").refuses("the lamp is warming up"))`.
     fn refuses(self, why: &'static str) -> impl Matcher<Output = ()> {
@@ -254,6 +260,29 @@ impl<A: Matcher, B: Matcher<Output = A::Output>> Matcher for Or<A, B> {
     fn reset(&mut self) {
         self.first.reset();
         self.second.reset();
+    }
+}
+
+/// Made by [`Matcher::except`].
+#[derive(Clone, Debug)]
+pub struct Except<M, O> {
+    matcher: M,
+    other: O,
+}
+
+impl<M: Matcher, O: Matcher> Matcher for Except<M, O> {
+    type Output = M::Output;
+
+    fn offer(&mut self, frame: &[u8]) -> Match<M::Output> {
+        match self.other.offer(frame) {
+            Match::No => self.matcher.offer(frame),
+            Match::More | Match::Done(_) => Match::No,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.matcher.reset();
+        self.other.reset();
     }
 }
 

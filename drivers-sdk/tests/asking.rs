@@ -25,6 +25,17 @@ impl Lamp {
     }
 
     #[function]
+    async fn list(&self, cx: &Cx<Self>) -> Result<Vec<String>> {
+        let list = lines_until(exact("END")).except(prefix("EVENT ")).unless(prefix("NO"));
+        Ok(cx.send("LIST").reply(list).await?.iter().map(ToString::to_string).collect())
+    }
+
+    #[received]
+    fn event(&self, cx: &Cx<Self>, line: &str) {
+        cx.info(line);
+    }
+
+    #[function]
     fn show(&self, cx: &Cx<Self>, keys: Vec<String>) -> Result {
         cx.status.clear_keys();
         keys.iter().try_for_each(|key| cx.status.set_key(key, "here"))
@@ -93,4 +104,16 @@ async fn keys_that_are_no_fields_are_cleared_together() {
     lamp.status("a", None::<String>).await;
     lamp.status("b", "here").await;
     lamp.status("c", "here").await;
+}
+
+#[tokio::test]
+async fn what_the_device_says_in_the_midst_of_a_reply_is_received() {
+    let lamp = Harness::<Lamp>::new().await;
+    lamp.connect().await;
+    let call = lamp.call("list", ());
+    lamp.expect("LIST\n").await;
+    lamp.reply("a\nEVENT 1\nb\nEVENT 2\nEND\n").await;
+    assert_eq!(call.await, Ok(json!(["a", "b"])));
+    lamp.logged("EVENT 1").await;
+    lamp.logged("EVENT 2").await;
 }

@@ -236,6 +236,11 @@ impl Framer {
         loop {
             let mut from = used;
             if !self.skipping {
+                if let Some(prompt) = self.framing.prompt(bytes.get(used..).unwrap_or_default()) {
+                    used += prompt.len();
+                    emit(prompt);
+                    continue;
+                }
                 let Some(begin) = find(bytes, used, start) else {
                     // The last bytes may be the beginning of the marker.
                     used = used.max((bytes.len() + 1).saturating_sub(start.len()));

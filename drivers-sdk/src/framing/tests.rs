@@ -64,6 +64,14 @@ proptest! {
     }
 
     #[test]
+    fn prompts_are_frames_wherever_the_stream_is_torn(
+        lines in "(Out[0-9] In[0-9]\r\n|Password:|login: |Pass\r\n|\r|\n){0,9}", sizes in vec(1usize..30, 1..10),
+    ) {
+        let framing = lines_with_prompts();
+        prop_assert_eq!(cut(framing, lines.as_bytes(), &sizes), cut(framing, lines.as_bytes(), &[1000]));
+    }
+
+    #[test]
     fn what_is_outside_of_the_markers_is_dropped(
         messages in vec(vec(0u8..=9, 0..40), 0..20), noise in vec(20u8..40, 0..10), sizes in vec(1usize..30, 1..10),
     ) {
@@ -136,6 +144,22 @@ proptest! {
             }
         }
     }
+}
+
+const fn lines_with_prompts() -> Framing {
+    lines("\r\n").send("\r").prompts(&["Password:", "login: "]).limit(20)
+}
+
+#[test]
+fn a_prompt_needs_no_line_end_and_is_at_the_beginning_of_a_line() {
+    let wire = b"(c) 2020\r\nlogin: \r\nPassword:\r\nLogin User\r\nOld Password: 1\r\n";
+    let (frames, faults) = cut(lines_with_prompts(), wire, &[7]);
+    let frames: Vec<_> = frames.iter().map(|frame| std::str::from_utf8(frame).unwrap()).collect();
+    assert_eq!(frames, ["(c) 2020", "login: ", "", "Password:", "", "Login User", "Old Password: 1"]);
+    assert!(faults.is_empty());
+    let long = [&[b'x'; 60][..], b"Password:\r\nPassword:"].concat();
+    let (frames, faults) = cut(lines_with_prompts(), &long, &[60]);
+    assert_eq!((frames, faults), (vec![b"Password:".to_vec()], vec![Fault::Skipped { limit: 20 }]));
 }
 
 #[test]
