@@ -62,7 +62,10 @@ pub const fn lines(delimiter: &'static str) -> Framing {
 /// As [`lines`], for a delimiter that is no text: `delimited(b"\xff")`.
 pub const fn delimited(delimiter: &'static [u8]) -> Framing {
     assert!(!delimiter.is_empty(), "the delimiter is empty");
-    Framing { rule: Rule::Delimited { receive: delimiter, send: delimiter, prompts: &[] }, limit: DEFAULT_LIMIT }
+    Framing {
+        rule: Rule::Delimited { receive: delimiter, send: delimiter, prompts: &[] },
+        limit: DEFAULT_LIMIT,
+    }
 }
 
 /// Frames between two markers, which are taken off what is received and put around what is sent:

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use drivers_sdk::emulator::{Device, DeviceStream};
 use drivers_sdk::prelude::*;
 
-use crate::Options;
+use crate::{Options, infrared};
 
 /// The unit as a device that connections share.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Unit {
             ["setstate", at, to @ ("0" | "1")] => self.relay(at, |relay| *relay = to == "1"),
             ["sendir", at, id, ref code @ ..] => match connector(at, 2) {
                 Ok(_) if id.parse::<u16>().is_err() => format!("ERR_{at},004"),
-                Ok(_) if crate::ir::Code::read(&code.join(",")).is_err() => format!("ERR_{at},010"),
+                Ok(_) if infrared(&code.join(","), None).is_err() => format!("ERR_{at},010"),
                 Ok(_) => format!("completeir,{at},{id}"),
                 Err(error) => error,
             },
@@ -82,7 +82,6 @@ fn connector(at: &str, module: usize) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{module, refusal};
 
     #[test]
     fn relays_keep_their_state() {
@@ -104,17 +103,5 @@ mod tests {
         assert_eq!(unit.answer("sendir,2:3,8,38000,1,1,342"), "ERR_2:3,010");
         assert_eq!(unit.answer("sendir,1:1,9,38000,1,1,342,171"), "ERR_1:1,002");
         assert_eq!(unit.answer("stopir,2:3"), "stopir,2:3");
-    }
-
-    #[test]
-    fn the_driver_understands_it() {
-        let list = Unit::default().answer("getdevices");
-        let modules: Vec<_> = list.split('\r').filter_map(module).collect();
-        assert_eq!(modules, [("1".into(), "3 RELAY".into()), ("2".into(), "3 IR".into())]);
-        let refused =
-            |line: &str| refusal(&Unit::default().answer(line)).map(|error| error.message().to_owned());
-        assert!(refused("getstate,1:9").is_some_and(|why| why.contains("no such connector")));
-        assert!(refused("explode").is_some_and(|why| why.contains("does not know")));
-        assert_eq!(refused("getstate,1:1"), None);
     }
 }

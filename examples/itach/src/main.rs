@@ -4,14 +4,12 @@
 //! serial ports need no driver of their own: each is raw TCP, from port 4999, for the driver of the device behind it.
 
 mod emulator;
-mod ir;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 use drivers_sdk::prelude::*;
-use ir::Code;
 
 #[derive(Settings)]
 pub struct Options {
@@ -44,35 +42,31 @@ struct Unit {
     settings = Options, status = State,
 )]
 impl Unit {
+    /// What the unit is, and what it has.
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        self.learn(cx).await?;
-        self.poll(cx).await
-    }
-
-    /// What the unit is, and what it has.
-    async fn learn(&self, cx: &Cx<Self>) -> Result {
-        let end = exact("endlistdevices");
-        let devices = cx.send("getdevices").reply(lines_until(end)).await?;
-        let modules = devices.iter().filter_map(|line| module(&line.text())).collect();
-        let version =
-            cx.send("getversion").reply(reply(|line| Some(line.rsplit(',').next()?.to_owned()))).await?;
-        cx.status.set(|status| (status.modules, status.version) = (modules, Some(version)));
+        let devices = lines_until(exact("endlistdevices")).except(prefix(CHANGE)).unless(refusal(why));
+        let devices = cx.send("getdevices").reply(devices).await?;
+        let version = reply(|line| Some(line.rsplit(',').next()?.to_owned()));
+        let version = cx.send("getversion").reply(version).await?;
+        // `device,1,3 RELAY`: module 1 has three relays. Module 0 is the network.
+        let module = |line: &Frame| {
+            let line = line.text();
+            let (module, what) = line.strip_prefix("device,")?.split_once(',')?;
+            (module != "0").then(|| (module.to_owned(), what.to_owned()))
+        };
+        cx.status.set(|status| {
+            status.modules = devices.iter().filter_map(module).collect();
+            status.version = Some(version);
+        });
         Ok(())
     }
 
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
-        // It may have been silent when it was asked first.
-        if cx.status.get(|status| status.version.is_none()) {
-            self.learn(cx).await?;
-        }
-        let modules = cx.status.get(|status| status.modules.clone());
-        for (module, what) in modules {
-            let Some(relays) = what.strip_suffix(" RELAY").and_then(|count| count.parse().ok()) else {
-                continue;
-            };
-            for connector in 1..=relays {
+        for (module, what) in cx.status.get(|status| status.modules.clone()) {
+            let relays = what.strip_suffix(" RELAY").and_then(|count| count.parse::<u8>().ok());
+            for connector in 1..=relays.unwrap_or(0) {
                 self.state(cx, format!("{module}:{connector}")).await?;
             }
         }
@@ -82,9 +76,7 @@ impl Unit {
     /// An input that is told to, says by itself that it has changed.
     #[received]
     fn changed(&self, cx: &Cx<Self>, line: &str) {
-        if let Some((connector, closed)) =
-            line.strip_prefix("statechange,").and_then(|rest| rest.split_once(','))
-        {
+        if let Some((connector, closed)) = line.strip_prefix(CHANGE).and_then(|rest| rest.split_once(',')) {
             cx.status.set(|status| status.closed.insert(connector.into(), closed == "1"));
         }
     }
@@ -104,64 +96,51 @@ impl Unit {
     /// Sends an infrared code, by its name in the settings or as itself, and waits until it is sent.
     #[function]
     async fn send_ir(&self, cx: &Cx<Self>, connector: String, code: String, repeat: Option<u32>) -> Result {
-        let code = cx.settings().codes.get(&code).cloned().unwrap_or(code);
-        let mut code = Code::read(&code)?;
-        code.repeat = repeat.unwrap_or(code.repeat).clamp(1, 50);
+        let code = infrared(cx.settings().codes.get(&code).unwrap_or(&code), repeat)?;
         let id = self.sent.replace(self.sent.get().wrapping_add(1));
         let tag = format!("{},{id}", at(&connector)?);
-        let (complete, busy) = (format!("completeir,{tag}"), format!("busyir,{tag}"));
-        let outcome = reply(move |line| {
-            (line == complete).then_some(true).or((line.to_lowercase() == busy).then_some(false))
-        });
-        match cx.send(format!("sendir,{tag},{code}")).reply(outcome).timeout(secs(20)).await? {
-            true => Ok(()),
-            false => Err(Error::device("somebody else sends infrared there just now")),
-        }
+        let busy = format!("busyir,{tag}");
+        let busy = parse(move |line| line.eq_ignore_ascii_case(&busy).then_some(()))
+            .refuses("somebody else sends infrared there just now");
+        let sent = exact(format!("completeir,{tag}")).unless(busy.or(refusal(why)));
+        cx.send(format!("sendir,{tag},{code}")).reply(sent).timeout(secs(20)).await
     }
 
     /// Stops what is being sent.
     #[function]
     async fn stop_ir(&self, cx: &Cx<Self>, connector: String) -> Result {
         let stop = format!("stopir,{}", at(&connector)?);
-        let expected = stop.clone();
-        cx.send(stop).reply(reply(move |line| (line == expected).then_some(()))).await
+        cx.send(&*stop).reply(exact(&*stop).unless(refusal(why))).await
     }
 
     async fn ask(&self, cx: &Cx<Self>, command: String, connector: String) -> Result<bool> {
         let about = format!("state,{connector},");
-        let closed =
-            cx.send(command).reply(reply(move |line| Some(line.strip_prefix(&about)? == "1"))).await?;
+        let closed = reply(move |line| Some(line.strip_prefix(&*about)? == "1"));
+        let closed = cx.send(command).reply(closed).await?;
         cx.status.set(|status| status.closed.insert(connector, closed));
         Ok(closed)
     }
 }
 
-/// `device,1,3 RELAY`: module 1 has three relays. Module 0 is the network.
-fn module(line: &str) -> Option<(String, String)> {
-    let (module, what) = line.strip_prefix("device,")?.split_once(',')?;
-    (module != "0").then(|| (module.into(), what.into()))
-}
+/// What an input says by itself begins with this.
+const CHANGE: &str = "statechange,";
 
 /// What goes into a command must not end it.
 fn at(connector: &str) -> Result<&str> {
-    let numbers = connector.split_once(':').is_some_and(|(module, connector)| {
-        [module, connector].iter().all(|number| number.parse::<u8>().is_ok_and(|number| number > 0))
-    });
-    numbers
-        .then_some(connector)
-        .ok_or_else(|| Error::bad_request(format!("{connector:?} is no connector, such as 1:3")))
+    let number = |text: &str| text.parse::<u8>().is_ok_and(|number| number > 0);
+    match connector.split_once(':') {
+        Some((module, place)) if number(module) && number(place) => Ok(connector),
+        _ => Err(Error::bad_request(format!("{connector:?} is no connector, such as 1:3"))),
+    }
 }
 
 /// A reply that `read` understands, or a refusal.
-fn reply<T: 'static>(mut read: impl FnMut(&str) -> Option<T> + 'static) -> impl Matcher<Output = T> {
-    parse_bytes(move |line| {
-        let line = String::from_utf8_lossy(line);
-        refusal(&line).map(Err).or_else(|| read(&line).map(Ok))
-    })
+fn reply<T: 'static>(read: impl FnMut(&str) -> Option<T> + 'static) -> impl Matcher<Output = T> {
+    parse(read).except(prefix(CHANGE)).unless(refusal(why))
 }
 
 /// `ERR_1:9,003`, `unknowncommand,14`.
-fn refusal(line: &str) -> Option<Error> {
+fn why(line: &str) -> Option<String> {
     let number = match line.strip_prefix("ERR") {
         Some(rest) => rest.rsplit([',', ' ']).next()?,
         None => line.strip_prefix("unknowncommand").map(|_| "001")?,
@@ -175,7 +154,49 @@ fn refusal(line: &str) -> Option<Error> {
         "020" => "the code has too many pulses",
         _ => "look the number up in its manual",
     };
-    Some(Error::device(format!("the unit refused: {why} ({line})")))
+    Some(format!("the unit refused: {why} ({line})"))
+}
+
+/// A code as `sendir` takes it: frequency in hertz, repeat, offset (the pulse, counted from 1, where it begins when it is sent again)
+/// and pulses, on and off, in periods of the carrier.
+fn infrared(text: &str, repeat: Option<u32>) -> Result<String> {
+    let plain = || text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let mut numbers: Vec<u32> = if text.contains(',') { plain() } else { pronto(text) }.unwrap_or_default();
+    let [frequency, times, offset, pulses @ ..] = &mut numbers[..] else {
+        return Err(Error::bad_request(format!("{text:.20?}… is no infrared code")));
+    };
+    let rules = [
+        ((15_000..=500_000).contains(frequency), "its frequency is not from 15000 to 500000"),
+        ((1..=50).contains(times), "it is repeated less than once or more than 50 times"),
+        (
+            matches!(pulses.len(), 2..=520) && pulses.len() % 2 == 0,
+            "its pulses are none, no pairs, or more than 520",
+        ),
+        (pulses.iter().all(|pulse| matches!(pulse, 1..=65_635)), "a pulse of it is 0 or longer than 65635"),
+        (
+            *offset % 2 == 1 && *offset as usize <= pulses.len(),
+            "its offset is no odd number within its pulses",
+        ),
+    ];
+    if let Some((_, broken)) = rules.into_iter().find(|(kept, _)| !kept) {
+        return Err(Error::bad_request(format!("{text:.20?}…: {broken}")));
+    }
+    *times = repeat.unwrap_or(*times).clamp(1, 50);
+    Ok(numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
+}
+
+/// The learned form of Pronto remotes, `0000 006D …`: what is sent once, then what is sent again as long as the key is held.
+fn pronto(text: &str) -> Option<Vec<u32>> {
+    let words = text.split_whitespace().map(|word| u32::from_str_radix(word, 16).ok());
+    let words = words.collect::<Option<Vec<u32>>>()?;
+    let [0, unit, once, again, pulses @ ..] = &words[..] else { return None };
+    if *unit == 0 || pulses.len() as u64 != 2 * (u64::from(*once) + u64::from(*again)) {
+        return None;
+    }
+    // A unit is 0.241246 µs long.
+    let frequency = (1_000_000.0 / (f64::from(*unit) * 0.241_246)).round() as u32;
+    let offset = if *again > 0 { 2 * once + 1 } else { 1 };
+    Some([&[frequency, 1, offset], pulses].concat())
 }
 
 drivers_sdk::main!(Unit, emulator = emulator::Emulator);

@@ -294,47 +294,30 @@ fn words(line: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::{Answers, Pairs, command, request, value};
-    use drivers_sdk::matcher::{Match, Matcher};
 
-    /// What the session answers to a request, and the other lines that it sends.
-    fn ask<S: AsRef<str>>(
-        player: &mut Player,
-        session: &mut Session,
-        commands: &[S],
-    ) -> (Result<Vec<Pairs>>, Vec<String>) {
-        let (mut out, mut answers, mut rest) = (String::new(), Answers::default(), Vec::new());
-        for line in request(commands).lines() {
+    /// What the session answers to commands that are put to it from `idle`, and that it tells of what they change.
+    fn ask(player: &mut Player, session: &mut Session, commands: &str) -> String {
+        let mut out = String::new();
+        for line in format!("noidle\ncommand_list_ok_begin\n{commands}\ncommand_list_end\nidle").lines() {
             let (answer, changed) = session.line(player, line);
             out += &answer;
             out += &session.changed(&changed);
         }
-        let mut result = None;
-        for line in out.lines() {
-            match answers.offer(line.as_bytes()) {
-                Match::Done(done) => result = Some(done),
-                Match::More => {}
-                Match::No => rest.push(line.to_owned()),
-            }
-        }
-        (result.unwrap(), rest)
+        out
     }
 
     #[test]
     fn requests_are_answered_from_idle_and_changes_are_told() {
         let (mut player, mut session, mut other) = (Player::new(), Session::default(), Session::default());
-        let (answers, rest) = ask(&mut player, &mut session, &["status", "currentsong"]);
-        let answers = answers.unwrap();
-        assert_eq!(value(&answers[0], "state"), Some("stop"));
-        assert_eq!(value(&answers[1], "Title"), Some("Rain on the Roof"));
-        assert!(rest.is_empty(), "it did not wait in idle yet");
+        let said = ask(&mut player, &mut session, "status\ncurrentsong");
+        assert!(said.starts_with("volume: 50\n") && said.contains("state: stop\nlist_OK\nfile: "), "{said}");
+        assert!(said.ends_with("Title: Rain on the Roof\nArtist: The Gutters\nlist_OK\nOK\n"), "{said}");
 
         // It waits in idle: `noidle` is answered first, and the change that the request makes after it.
-        let (answers, rest) = ask(&mut player, &mut session, &["play 1"]);
-        assert_eq!(answers.unwrap(), [vec![]]);
-        assert_eq!(rest, ["OK", "changed: player", "OK"]);
-        let (refused, _) = ask(&mut player, &mut session, &["play 9"]);
-        assert!(refused.unwrap_err().message().contains("Bad song index"));
+        let said = ask(&mut player, &mut session, "play 1");
+        assert_eq!(said, "OK\nlist_OK\nOK\nchanged: player\nOK\n");
+        let said = ask(&mut player, &mut session, "play 9");
+        assert_eq!(said, "ACK [2@0] {play} Bad song index\n", "it waited no more");
 
         // What another connection changes is told to the one that waits.
         let (_, changed) = other.line(&mut player, "setvol 20");
@@ -346,12 +329,11 @@ mod tests {
     #[test]
     fn the_queue_takes_files_and_folders() {
         let (mut player, mut session) = (Player::new(), Session::default());
-        let commands = ["clear".into(), command("add", &["rooms"]), command("search", &["any", "quiet, p"])];
-        let (answers, _) = ask(&mut player, &mut session, &commands);
-        assert_eq!(value(&answers.unwrap()[2], "file"), Some("rooms/quiet.ogg"));
+        let said = ask(&mut player, &mut session, "clear\nadd \"rooms\"\nsearch any \"quiet, p\"");
+        assert!(said.starts_with("list_OK\nlist_OK\nfile: rooms/quiet.ogg\n"), "{said}");
         assert_eq!(player.queue, [2, 3]);
-        let (refused, _) = ask(&mut player, &mut session, &[command("add", &["attic"])]);
-        assert!(refused.unwrap_err().message().contains("No such directory"));
+        let said = ask(&mut player, &mut session, "add attic");
+        assert!(said.contains("{add} No such directory"), "{said}");
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The Music Player Daemon, over TCP port 6600: it answers requests, and tells by itself what changed.
-//! How both share a connection is in [`reply`].
+//!
+//! At rest the connection waits in `idle`, in which MPD tells at once what changed and takes no command but `noidle`.
+//! So a request leaves `idle`, goes as a command list, and returns to `idle`, all in one write. MPD ignores `noidle` when it
+//! is not waiting, and marks what a list answers with `list_OK`, so that an answer to `idle` is never taken for the answer
+//! to a request, whatever happens at the same moment.
 
 mod emulator;
-mod reply;
 #[cfg(test)]
 mod tests;
 
 use drivers_sdk::prelude::*;
-use reply::{Answers, Pairs, command, request, value};
 
 #[derive(Settings)]
 pub struct Options {
@@ -35,7 +37,6 @@ struct State {
 
 /// A song as the library knows it.
 #[data]
-#[derive(Default)]
 struct Song {
     /// Its path, as `add` takes it.
     file: String,
@@ -43,6 +44,9 @@ struct Song {
     artist: Option<String>,
     album: Option<String>,
 }
+
+/// A line `name: value` of an answer.
+type Pair = (String, String);
 
 #[derive(Default)]
 struct Player {
@@ -61,13 +65,12 @@ impl Player {
         let version = cx.expect(prefix("OK MPD ")).await?;
         cx.status.set(|status| status.version = Some(version.to_string()));
         if let Some(password) = &cx.settings().password {
-            self.ask(cx, &[command("password", &[password.reveal()])]).await?;
+            self.ask(cx, "password", &[password.reveal()]).await?;
         }
         Ok(())
     }
 
-    /// What is no answer to a request is one to `idle`: something changed, perhaps by another client. Changes come
-    /// in swarms, so one refresh waits a moment for all of them.
+    /// Something changed, perhaps by another client. Changes come in swarms, so one refresh waits a moment for all of them.
     #[received]
     fn changed(&self, cx: &Cx<Self>, line: &str) {
         if line.starts_with("changed: ") && !self.stale.replace(true) {
@@ -78,16 +81,15 @@ impl Player {
     #[connected]
     async fn refresh(&self, cx: &Cx<Self>) -> Result {
         self.stale.set(false);
-        let answers = self.ask(cx, &["status".into(), "currentsong".into()]).await?;
-        let [player, song] = &answers[..] else { return Err(Error::device("MPD answered too little")) };
-        let number = |name| value(player, name).and_then(|text| text.parse().ok());
+        let (player, song) = (self.ask(cx, "status", &[]).await?, self.ask(cx, "currentsong", &[]).await?);
+        let number = |name| value(&player, name)?.parse().ok();
         cx.status.set(|status| {
-            status.state = value(player, "state").map(Into::into);
-            status.volume = value(player, "volume").and_then(|text| text.parse().ok());
+            status.state = value(&player, "state");
+            status.volume = value(&player, "volume").and_then(|text| text.parse().ok());
             status.position = number("song");
             status.queue_length = number("playlistlength");
-            status.error = value(player, "error").map(Into::into);
-            status.song = songs(song).pop();
+            status.error = value(&player, "error");
+            status.song = songs(&song).pop();
         });
         Ok(())
     }
@@ -95,91 +97,95 @@ impl Player {
     /// Plays, from this position of the queue or from where it stopped.
     #[function]
     async fn play(&self, cx: &Cx<Self>, position: Option<u32>) -> Result {
-        match position {
-            Some(position) => self.tell(cx, "play", &[&position.to_string()]).await,
-            None => self.tell(cx, "play", &[]).await,
-        }
+        let position = position.map(|position| position.to_string());
+        self.ask(cx, "play", position.as_deref().as_slice()).await.map(drop)
     }
 
     /// Pauses, or goes on.
     #[function]
     async fn pause(&self, cx: &Cx<Self>, on: bool) -> Result {
-        self.tell(cx, "pause", &[if on { "1" } else { "0" }]).await
+        self.ask(cx, "pause", &[if on { "1" } else { "0" }]).await.map(drop)
     }
 
     /// Stops.
     #[function]
     async fn stop(&self, cx: &Cx<Self>) -> Result {
-        self.tell(cx, "stop", &[]).await
+        self.ask(cx, "stop", &[]).await.map(drop)
     }
 
     /// Plays the next song of the queue.
     #[function]
     async fn next(&self, cx: &Cx<Self>) -> Result {
-        self.tell(cx, "next", &[]).await
+        self.ask(cx, "next", &[]).await.map(drop)
     }
 
     /// Plays the song before.
     #[function]
     async fn previous(&self, cx: &Cx<Self>) -> Result {
-        self.tell(cx, "previous", &[]).await
+        self.ask(cx, "previous", &[]).await.map(drop)
     }
 
     /// Sets the volume, in percent.
     #[function]
     async fn volume(&self, cx: &Cx<Self>, percent: u8) -> Result {
-        self.tell(cx, "setvol", &[&percent.to_string()]).await
+        self.ask(cx, "setvol", &[&percent.to_string()]).await.map(drop)
     }
 
     /// Adds a file, or all files of a folder, to the queue.
     #[function]
     async fn add(&self, cx: &Cx<Self>, path: String) -> Result {
-        self.tell(cx, "add", &[&path]).await
+        self.ask(cx, "add", &[&path]).await.map(drop)
     }
 
     /// Stops, and empties the queue.
     #[function]
     async fn clear(&self, cx: &Cx<Self>) -> Result {
-        self.tell(cx, "clear", &[]).await
+        self.ask(cx, "clear", &[]).await.map(drop)
     }
 
     /// The songs of the queue, in order.
     #[function]
     async fn queue(&self, cx: &Cx<Self>) -> Result<Vec<Song>> {
-        Ok(self.ask(cx, &["playlistinfo".into()]).await?.iter().flat_map(songs).collect())
+        Ok(songs(&self.ask(cx, "playlistinfo", &[]).await?))
     }
 
     /// The songs of the library that have this text somewhere.
     #[function]
     async fn search(&self, cx: &Cx<Self>, text: String) -> Result<Vec<Song>> {
-        Ok(self.ask(cx, &[command("search", &["any", &text])]).await?.iter().flat_map(songs).collect())
+        Ok(songs(&self.ask(cx, "search", &["any", &text]).await?))
     }
 
-    async fn tell(&self, cx: &Cx<Self>, name: &str, arguments: &[&str]) -> Result {
-        self.ask(cx, &[command(name, arguments)]).await.map(drop)
-    }
-
-    async fn ask(&self, cx: &Cx<Self>, commands: &[String]) -> Result<Vec<Pairs>> {
-        cx.send(request(commands)).reply(Answers::default()).await
+    async fn ask(&self, cx: &Cx<Self>, command: &str, arguments: &[&str]) -> Result<Vec<Pair>> {
+        // An argument ends where its line does: what follows would be another command.
+        let quoted =
+            |text: &&str| text.lines().next().unwrap_or("").replace('\\', r"\\").replace('"', "\\\"");
+        let arguments: String = arguments.iter().map(|text| format!(" \"{}\"", quoted(text))).collect();
+        let request = format!("noidle\ncommand_list_ok_begin\n{command}{arguments}\ncommand_list_end\nidle");
+        let to_idle = exact("OK").or(prefix("changed: ").map(drop));
+        let answer = lines_until(exact("list_OK")).except(to_idle).unless(refusal(why));
+        let pair =
+            |line: &Frame| line.text().split_once(": ").map(|(name, value)| (name.into(), value.into()));
+        Ok(cx.send(request).reply(answer).await?.iter().filter_map(pair).collect())
     }
 }
 
+/// `ACK [50@0] {play} Bad song index`.
+fn why(line: &str) -> Option<String> {
+    let error = line.strip_prefix("ACK ")?;
+    Some(format!("MPD refused: {}", error.split_once("} ").map_or(error, |(_, message)| message)))
+}
+
 /// The songs of an answer: each begins with `file`.
-fn songs(pairs: &Pairs) -> Vec<Song> {
-    let mut songs: Vec<Song> = Vec::new();
-    for (name, value) in pairs {
-        if name == "file" {
-            songs.push(Song { file: value.clone(), ..Song::default() });
-        } else if let Some(song) = songs.last_mut() {
-            match name.as_str() {
-                "Title" => song.title = Some(value.clone()),
-                "Artist" => song.artist = Some(value.clone()),
-                "Album" => song.album = Some(value.clone()),
-                _ => {}
-            }
-        }
-    }
-    songs
+fn songs(pairs: &[Pair]) -> Vec<Song> {
+    let song = |pairs: &[Pair]| {
+        let (title, artist, album) = (value(pairs, "Title"), value(pairs, "Artist"), value(pairs, "Album"));
+        Some(Song { file: value(pairs, "file")?, title, artist, album })
+    };
+    pairs.chunk_by(|_, (name, _)| name != "file").filter_map(song).collect()
+}
+
+fn value(pairs: &[Pair], name: &str) -> Option<String> {
+    pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
 }
 
 drivers_sdk::main!(Player, emulator = emulator::Emulator);

@@ -4,12 +4,12 @@
 //! lasts as long as the connection; a variable is `VAR ups name "value"`, a refusal `ERR CODE`.
 
 mod emulator;
-mod reply;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use drivers_sdk::prelude::*;
-use reply::{Flags, login, refused, variable, word};
 
 #[derive(Settings)]
 pub struct Options {
@@ -54,9 +54,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Ups {
-    polls: RefCell<Option<Schedule>>,
-}
+struct Ups;
 
 /// A UPS behind a Network UPS Tools server (`upsd`).
 #[driver(
@@ -64,81 +62,104 @@ struct Ups {
     settings = Options, status = State,
 )]
 impl Ups {
-    #[connected]
-    async fn begin(&self, cx: &Cx<Self>) -> Result {
-        let polls = cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        if let Some(earlier) = self.polls.replace(Some(polls)) {
-            earlier.cancel();
+    /// The server says only to a command what it thinks of these.
+    #[login]
+    async fn sign_in(&self, cx: &Cx<Self>) -> Result {
+        let settings = cx.settings();
+        if let (Some(username), Some(password)) = (&settings.username, &settings.password) {
+            self.ask(cx, &["USERNAME", username], prefix("OK")).await?;
+            self.ask(cx, &["PASSWORD", password.reveal()], prefix("OK")).await?;
         }
-        self.poll(cx).await
-    }
-
-    /// Another name, another period: what is known may be another's.
-    #[settings_changed]
-    async fn begin_again(&self, cx: &Cx<Self>) -> Result {
-        self.begin(cx).await
-    }
-
-    async fn poll(&self, cx: &Cx<Self>) -> Result {
-        let ups = word("`ups`", &cx.settings().ups)?.to_owned();
-        let end = exact(format!("END LIST VAR {ups}"));
-        let list = lines_until(end).unless(refused());
-        let lines = match cx.send(format!("LIST VAR {ups}")).reply(list).await {
-            Ok(lines) => lines,
-            Err(error) => {
-                // What was true a moment ago may not be now.
-                cx.status.set(|status| *status = State::default());
-                return Err(error);
-            }
-        };
-        let variables: std::collections::HashMap<String, String> =
-            lines.iter().filter_map(|line| variable(&ups, &line.text())).collect();
-        let text = |name| variables.get(name).cloned();
-        let number = |name| variables.get(name).and_then(|value| value.parse().ok());
-        let flags = text("ups.status").map(|status| Flags::read(&status)).unwrap_or_default();
-        cx.status.set(|status| {
-            status.status = text("ups.status");
-            status.on_battery = Some(flags.on_battery);
-            status.low_battery = Some(flags.low_battery);
-            status.charging = Some(flags.charging);
-            status.overload = Some(flags.overload);
-            status.replace_battery = Some(flags.replace_battery);
-            status.battery_charge = number("battery.charge");
-            status.battery_runtime = number("battery.runtime");
-            status.load = number("ups.load");
-            status.input_voltage = number("input.voltage");
-            status.manufacturer = text("device.mfr");
-            status.model = text("device.model");
-        });
         Ok(())
+    }
+
+    #[poll(every = poll_seconds)]
+    async fn poll(&self, cx: &Cx<Self>) -> Result {
+        let ups = &*cx.settings().ups;
+        let end = exact(format!("END LIST VAR {ups}"));
+        let list = self.ask(cx, &["LIST", "VAR", ups], lines_until(end)).await;
+        let start = format!("VAR {ups} ");
+        let variable = |line: &Frame| {
+            let line = line.text();
+            let (name, value) = line.strip_prefix(&start)?.split_once(' ')?;
+            Some((name.to_owned(), unquoted(value)))
+        };
+        // What was true a moment ago may not be now: if the list does not come, nothing is known.
+        let variables: HashMap<_, _> = list.iter().flatten().filter_map(variable).collect();
+        let text = |name| variables.get(name).cloned();
+        let number = |name| variables.get(name)?.parse().ok();
+        let flag = |word| Some(variables.get("ups.status")?.split(' ').any(|found| found == word));
+        cx.status.set(|status| {
+            *status = State {
+                status: text("ups.status"),
+                on_battery: flag("OB"),
+                low_battery: flag("LB"),
+                charging: flag("CHRG"),
+                overload: flag("OVER"),
+                replace_battery: flag("RB"),
+                battery_charge: number("battery.charge"),
+                battery_runtime: number("battery.runtime"),
+                load: number("ups.load"),
+                input_voltage: number("input.voltage"),
+                manufacturer: text("device.mfr"),
+                model: text("device.model"),
+            };
+        });
+        list.map(drop)
     }
 
     /// The value of one variable, such as `battery.temperature`.
     #[function]
     async fn variable(&self, cx: &Cx<Self>, name: String) -> Result<String> {
-        let ups = word("`ups`", &cx.settings().ups)?.to_owned();
-        let name = word("the variable", &name)?.to_owned();
-        let value = parse({
-            let (ups, name) = (ups.clone(), name.clone());
-            move |line| variable(&ups, line).filter(|(found, _)| *found == name)
-        });
-        let (_, value) = cx.send(format!("GET VAR {ups} {name}")).reply(value.unless(refused())).await?;
-        Ok(value)
+        let ups = &*cx.settings().ups;
+        let value = prefix(format!("VAR {ups} {name} ")).map(|value| unquoted(&value.text()));
+        self.ask(cx, &["GET", "VAR", ups, &name], value).await
     }
 
     /// Has the UPS carry out a command of its own, such as `test.battery.start` or `beeper.disable`.
     #[function(security = "support")]
     async fn command(&self, cx: &Cx<Self>, command: String) -> Result {
-        let settings = cx.settings();
-        let mut lines = Vec::new();
-        if let (Some(username), Some(password)) = (&settings.username, &settings.password) {
-            lines.push(format!("USERNAME {}", word("`username`", username)?));
-            lines.push(format!("PASSWORD {}", word("`password`", password.reveal())?));
-        }
-        lines.push(format!("INSTCMD {} {}", word("`ups`", &settings.ups)?, word("the command", &command)?));
-        cx.send(lines.join("\n")).reply(login(lines.len())).await?;
+        self.ask(cx, &["INSTCMD", &cx.settings().ups, &command], prefix("OK")).await?;
         self.poll(cx).await
     }
+
+    async fn ask<M: Matcher>(&self, cx: &Cx<Self>, words: &[&str], reply: M) -> Result<M::Output> {
+        // What is no word could be taken for more than one, or for another request.
+        let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "\"\\#=".contains(letter);
+        if words.iter().any(|word| word.is_empty() || word.contains(odd)) {
+            return Err(Error::bad_request(
+                "names and the password have no spaces, quotes, `\\`, `#` or `=`",
+            ));
+        }
+        cx.send(words.join(" ")).reply(reply.unless(refusal(why))).await
+    }
+}
+
+/// `ERR UNKNOWN-UPS` as a sentence.
+fn why(line: &str) -> Option<String> {
+    let code = line.strip_prefix("ERR ")?.split(' ').next()?;
+    let sentence = match code {
+        "ACCESS-DENIED" => "the server refused the user name or password, or this user may not do that",
+        "UNKNOWN-UPS" => "the server has no UPS of that name",
+        "VAR-NOT-SUPPORTED" => "the UPS has no such variable",
+        "CMD-NOT-SUPPORTED" => "the UPS has no such command",
+        "INSTCMD-FAILED" => "the UPS failed to carry out the command",
+        "DATA-STALE" => "the server has lost contact with the UPS",
+        "DRIVER-NOT-CONNECTED" => "the server is not connected to the UPS",
+        "USERNAME-REQUIRED" => "the server wants a user name: set `username`",
+        "PASSWORD-REQUIRED" => "the server wants a password: set `password`",
+        other => other,
+    };
+    Some(sentence.to_owned())
+}
+
+/// `"a \"b\""` without its quotes.
+fn unquoted(text: &str) -> String {
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let mut letters = inner.chars();
+    let next =
+        || letters.next().and_then(|letter| if letter == '\\' { letters.next() } else { Some(letter) });
+    std::iter::from_fn(next).collect()
 }
 
 drivers_sdk::main!(Ups, emulator = emulator::Emulator);

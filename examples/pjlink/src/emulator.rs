@@ -8,8 +8,7 @@ use drivers_sdk::Instant;
 use drivers_sdk::emulator::{Device, DeviceStream};
 use drivers_sdk::prelude::*;
 
-use crate::Options;
-use crate::wire::digest;
+use crate::{Options, digest};
 
 /// The projector as a device that connections share.
 pub struct Emulator(RefCell<Projector>);

@@ -5,13 +5,14 @@
 //! return.
 
 mod emulator;
-mod wire;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use drivers_sdk::interfaces::{InputSelection, Layer, Muteable, Powerable};
 use drivers_sdk::prelude::*;
-use wire::{answer, digest, faults, greeting, lamp_hours};
+use md5::{Digest, Md5};
 
 #[derive(Settings)]
 pub struct Options {
@@ -28,11 +29,12 @@ struct State {
     power: Option<bool>,
     /// What the lamp does.
     power_state: Option<Power>,
-    /// The input it shows: `11` is the first RGB input, `21` video, `31` digital, `41` storage, `51` network.
+    /// The input it shows: `11` is the first RGB input, `21` video, `31` digital, `41` storage, `51` network. Absent while it is
+    /// off.
     input: Option<String>,
     /// The inputs it has.
     inputs: Vec<String>,
-    /// Whether picture and sound are muted.
+    /// Whether picture and sound are muted; absent while it is off.
     mute: Option<bool>,
     /// Parts that are not well: `filter: warning`.
     faults: Vec<String>,
@@ -73,10 +75,51 @@ enum Power {
     Cooling,
 }
 
+/// What is asked, and what of the status its answer is: nothing, if the projector refuses to say. What begins with `%2` is for
+/// class 2 alone.
+type Question = (&'static str, fn(&mut State, Option<&str>));
+
+/// What never changes.
+const FACTS: &[Question] = &[
+    ("%1INST", |status, inputs| status.inputs = words(inputs)),
+    ("%1NAME", |status, name| status.name = name.map(Into::into)),
+    ("%1INF1", |status, name| status.manufacturer = name.map(Into::into)),
+    ("%1INF2", |status, name| status.model = name.map(Into::into)),
+    ("%2SNUM", |status, number| status.serial_number = number.map(Into::into)),
+    ("%2SVER", |status, version| status.software = version.map(Into::into)),
+    ("%2RLMP", |status, model| status.lamp_model = model.map(Into::into)),
+    ("%2RFIL", |status, model| status.filter_model = model.map(Into::into)),
+];
+
+const NOW: &[Question] = &[
+    ("%1POWR", |status, power| {
+        let states = [Power::Standby, Power::On, Power::Cooling, Power::Warming];
+        status.power_state = power.and_then(|power| states.get(power.parse::<usize>().ok()?).copied());
+        status.power = status.power_state.map(|state| matches!(state, Power::On | Power::Warming));
+    }),
+    ("%1INPT", |status, input| status.input = input.map(Into::into)),
+    ("%1AVMT", |status, mute| status.mute = mute.map(|mute| mute == "31")),
+    ("%1ERST", |status, digits| {
+        let parts = ["fan", "lamp", "temperature", "cover", "filter", "other"];
+        let fault = |(part, digit)| match digit {
+            '1' => Some(format!("{part}: warning")),
+            '2' => Some(format!("{part}: error")),
+            _ => None,
+        };
+        status.faults = parts.iter().zip(digits.unwrap_or_default().chars()).filter_map(fault).collect();
+    }),
+    // Hours of each lamp, and whether it burns: `1200 1 350 0`.
+    ("%1LAMP", |status, lamps| {
+        status.lamp_hours = words(lamps).iter().step_by(2).filter_map(|hours| hours.parse().ok()).collect();
+    }),
+    // `-` if nothing comes in, `*` if it does not know what.
+    ("%2IRES", |status, size| status.resolution = size.filter(|size| size.contains('x')).map(Into::into)),
+    ("%2FREZ", |status, frozen| status.frozen = frozen.map(|frozen| frozen == "1")),
+    ("%2FILT", |status, hours| status.filter_hours = hours.and_then(|hours| hours.parse().ok())),
+];
+
 #[derive(Default)]
-struct Projector {
-    polls: RefCell<Option<Schedule>>,
-}
+struct Projector;
 
 /// Any projector or display that speaks PJLink.
 #[driver(
@@ -87,10 +130,10 @@ impl Projector {
     /// Signs the first command, if the projector asks for it.
     #[login]
     async fn greet(&self, cx: &Cx<Self>) -> Result {
-        let random = cx.expect(parse(greeting)).await?;
+        let random = cx.expect(prefix("PJLINK 1 ").map(Some).or(exact("PJLINK 0").map(|()| None))).await?;
         let signature = match (random, &cx.settings().password) {
             (None, _) => String::new(),
-            (Some(random), Some(password)) => digest(&random, password.reveal()),
+            (Some(random), Some(password)) => digest(&random.text(), password.reveal()),
             (Some(_), None) => {
                 return Err(Error::device("the projector asks for a password: set `password`"));
             }
@@ -101,97 +144,24 @@ impl Projector {
         Ok(())
     }
 
-    /// Learns what never changes.
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        self.schedule(cx);
-        let inputs = self.ask(cx, "%1INST", "?").await?;
-        let name = self.ask(cx, "%1NAME", "?").await?;
-        let manufacturer = self.ask(cx, "%1INF1", "?").await?;
-        let model = self.ask(cx, "%1INF2", "?").await?;
-        cx.status.set(|status| {
-            status.inputs = inputs.split(' ').map(Into::into).collect();
-            status.name = Some(name);
-            status.manufacturer = Some(manufacturer);
-            status.model = Some(model);
-        });
+        self.learn(cx, FACTS).await?;
         if self.is_class2(cx) {
-            self.meet_class2(cx).await?;
-        }
-        self.poll(cx).await
-    }
-
-    /// Not every projector has all of it: what it refuses is absent.
-    async fn meet_class2(&self, cx: &Cx<Self>) -> Result {
-        let mut names = BTreeMap::new();
-        for input in cx.status.get(|status| status.inputs.clone()) {
-            if let Some(name) = self.learn(cx, "%2INNM", &format!("?{input}")).await? {
-                names.insert(input, name);
+            let mut names = BTreeMap::new();
+            for input in cx.status.get(|status| status.inputs.clone()) {
+                if let Some(name) = self.ask(cx, "%2INNM", &format!("?{input}")).await.unless_refused()? {
+                    names.insert(input, name);
+                }
             }
+            cx.status.set(|status| status.input_names = names);
         }
-        let (serial, software) = (self.learn(cx, "%2SNUM", "?").await?, self.learn(cx, "%2SVER", "?").await?);
-        let (lamp, filter) = (self.learn(cx, "%2RLMP", "?").await?, self.learn(cx, "%2RFIL", "?").await?);
-        cx.status.set(|status| {
-            (status.input_names, status.serial_number, status.software) = (names, serial, software);
-            (status.lamp_model, status.filter_model) = (lamp, filter);
-        });
         Ok(())
     }
 
-    /// Polls as often as the settings say, as long as the connection lives.
-    #[settings_changed]
-    fn schedule(&self, cx: &Cx<Self>) {
-        let polls = cx.is_connected().then(|| cx.every(secs(cx.settings().poll_seconds), Self::poll));
-        if let Some(earlier) = self.polls.replace(polls) {
-            earlier.cancel();
-        }
-    }
-
-    #[disconnected]
-    fn left(&self) {
-        self.polls.take().inspect(Schedule::cancel);
-    }
-
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
-        let power = self.ask(cx, "%1POWR", "?").await?;
-        let state = match &*power {
-            "0" => Power::Standby,
-            "1" => Power::On,
-            "2" => Power::Cooling,
-            "3" => Power::Warming,
-            _ => return Err(Error::device(format!("the projector says its power is {power}"))),
-        };
-        cx.status.set(|status| {
-            status.power_state = Some(state);
-            status.power = Some(matches!(state, Power::On | Power::Warming));
-        });
-        if state == Power::On {
-            let input = self.ask(cx, "%1INPT", "?").await?;
-            let mute = self.ask(cx, "%1AVMT", "?").await?;
-            cx.status.set(|status| {
-                status.input = Some(input);
-                status.mute = Some(mute == "31");
-            });
-        }
-        if self.is_class2(cx) {
-            // Off, it refuses both.
-            let (resolution, frozen) =
-                (self.learn(cx, "%2IRES", "?").await?, self.learn(cx, "%2FREZ", "?").await?);
-            let hours = self.learn(cx, "%2FILT", "?").await?;
-            cx.status.set(|status| {
-                status.resolution = resolution.filter(|resolution| resolution.contains('x'));
-                status.frozen = frozen.map(|frozen| frozen == "1");
-                status.filter_hours = hours.and_then(|hours| hours.parse().ok());
-            });
-        }
-        let faults = faults(&self.ask(cx, "%1ERST", "?").await?);
-        // Projectors without a lamp refuse this one.
-        let lamps = self.learn(cx, "%1LAMP", "?").await?.map_or(Vec::new(), |lamps| lamp_hours(&lamps));
-        cx.status.set(|status| {
-            status.faults = faults;
-            status.lamp_hours = lamps;
-        });
-        Ok(())
+        self.learn(cx, NOW).await
     }
 
     /// Makes the picture stand still, or go on: class 2.
@@ -212,12 +182,14 @@ impl Projector {
         cx.status.get(|status| status.class >= Some(2))
     }
 
-    /// What the projector may refuse to say.
-    async fn learn(&self, cx: &Cx<Self>, command: &'static str, parameter: &str) -> Result<Option<String>> {
-        match self.ask(cx, command, parameter).await {
-            Err(error) if error.code() == "device" => Ok(None),
-            result => result.map(Some),
+    async fn learn(&self, cx: &Cx<Self>, questions: &[Question]) -> Result {
+        for (command, show) in questions {
+            if command.starts_with("%1") || self.is_class2(cx) {
+                let answer = self.ask(cx, command, "?").await.unless_refused()?;
+                cx.status.set(|status| show(status, answer.as_deref()));
+            }
         }
+        Ok(())
     }
 
     async fn ask(&self, cx: &Cx<Self>, command: &'static str, parameter: &str) -> Result<String> {
@@ -258,7 +230,26 @@ impl Muteable for Projector {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// What signs the first command of a session: 32 hexadecimal digits.
+fn digest(random: &str, password: &str) -> String {
+    Md5::digest(format!("{random}{password}")).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The value that a command is answered with, or why the projector refuses.
+fn answer(command: &'static str) -> impl Matcher<Output = String> {
+    let why = move |line: &str| match line.strip_prefix(command)? {
+        "=ERR1" => Some("the projector does not know this command"),
+        "=ERR2" => Some("the projector has no such input or value"),
+        "=ERR3" => Some("the projector is off, warming up or cooling down: it cannot do this now"),
+        "=ERR4" => Some("the projector reports a failure"),
+        _ => None,
+    };
+    let refused = exact("PJLINK ERRA").refuses("the projector refused the password").or(refusal(why));
+    prefix(format!("{command}=")).map(|value| value.to_string()).unless(refused)
+}
+
+fn words(text: Option<&str>) -> Vec<String> {
+    text.unwrap_or_default().split_whitespace().map(Into::into).collect()
+}
 
 drivers_sdk::main!(Projector, emulator = emulator::Emulator);

@@ -38,16 +38,35 @@ async fn class_1_is_asked_nothing_else() {
         ("%1POWR ?", "1"),
         ("%1INPT ?", "31"),
         ("%1AVMT ?", "30"),
-        ("%1ERST ?", "000100"),
-        ("%1LAMP ?", "ERR1"),
+        ("%1ERST ?", "210100"),
+        ("%1LAMP ?", "1200 1 350 0"),
     ] {
         projector.expect(format!("{command}\r")).await;
         projector.reply(format!("{}={answer}\r", &command[..6])).await;
     }
     projector.status("class", 1).await;
     projector.status("input", "31").await;
-    projector.status("faults", ["cover: warning"]).await;
+    projector.status("faults", ["fan: error", "lamp: warning", "cover: warning"]).await;
+    projector.status("lamp_hours", [1200, 350]).await;
     projector.status("frozen", None::<bool>).await;
+
+    // It is turned off: what it refuses to say now is absent.
+    projector.advance(secs(15)).await;
+    for (command, answer) in [
+        ("%1POWR ?", "0"),
+        ("%1INPT ?", "ERR3"),
+        ("%1AVMT ?", "ERR3"),
+        ("%1ERST ?", "000000"),
+        ("%1LAMP ?", "ERR1"),
+    ] {
+        projector.expect(format!("{command}\r")).await;
+        // The answer to a question that it gave up on is not the answer to this one.
+        projector.push("%1NAME=ERR4\r").await;
+        projector.reply(format!("{}={answer}\r", &command[..6])).await;
+    }
+    projector.status("power_state", "standby").await;
+    projector.status("input", None::<String>).await;
+    projector.status("lamp_hours", [0; 0]).await;
 }
 
 #[tokio::test]
