@@ -1,4 +1,4 @@
-//! The driver with a server of paper, and with its emulator.
+//! The driver with a server of paper, with its emulator, and with a recording of MPD itself.
 
 use drivers_sdk::testing::*;
 
@@ -70,4 +70,38 @@ async fn the_queue_is_filled_and_played() {
     player.status("queue_length", 2).await;
     let refused = player.call("play", (9,)).await.unwrap_err();
     assert!(refused.message().contains("Bad song index"), "{refused}");
+}
+
+/// Recorded with `headend record` of MPD 0.23.12, with a password: the queue is filled and played, somebody else changes the volume,
+/// and the player is restarted.
+#[tokio::test]
+async fn it_works_as_with_the_player_that_was_recorded() {
+    let player =
+        Harness::<Player>::replaying_with("tests/session.recording", json!({"password": "another"})).await;
+    player.status("version", "0.23.5").await;
+    player.status("queue_length", 0).await;
+    player.call("volume", (40,)).await.unwrap();
+    player.call("add", ("lobby",)).await.unwrap();
+    player.status("queue_length", 2).await;
+    let song = |file: &str, title: &str| json!({"file": file, "title": title, "artist": "The Quiet Ones", "album": null});
+    let (morning, noon) = (song("lobby/morning.wav", "Morning"), song("lobby/noon.wav", "Noon"));
+    assert_eq!(player.call("queue", ()).await, Ok(json!([morning, noon])));
+
+    player.call("play", (0,)).await.unwrap();
+    player.status("song", &morning).await;
+    player.call("next", ()).await.unwrap();
+    player.status("song", &noon).await;
+    // Somebody else has turned it up.
+    player.advance(secs(1)).await;
+    player.status("volume", 77).await;
+    player.call("pause", (true,)).await.unwrap();
+    player.status("state", "pause").await;
+    let refused = player.call("play", (9,)).await.unwrap_err();
+    assert!(refused.message().contains("Bad song index"), "{refused}");
+
+    player.disconnect("it is restarted").await;
+    player.connect().await;
+    player.status("position", 1).await;
+    player.call("volume", (12,)).await.unwrap();
+    player.status("volume", 12).await;
 }
