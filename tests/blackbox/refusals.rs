@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Api, Daemon, Socket};
@@ -63,12 +63,9 @@ async fn without_a_key_or_with_a_wrong_one_there_is_nothing_but_401() {
         let path = fill(&path, "zone-1");
         for headers in [&[][..], &[("X-API-Key", wrong)], &[("Authorization", "Bearer nonsense")]] {
             let answer = daemon.api.try_raw(method.clone(), &path, headers, Vec::new()).await.unwrap();
-            assert_eq!(
-                answer.status,
-                StatusCode::UNAUTHORIZED,
-                "{method} {path} {headers:?}: {}",
-                answer.text
-            );
+            // A webhook has a secret of its own, without which it is not there.
+            let refused = if path.contains("/webhook/") { 404 } else { 401 };
+            assert_eq!(answer.status, refused, "{method} {path} {headers:?}: {}", answer.text);
         }
     }
 }
