@@ -89,6 +89,25 @@ fn a_login_that_fails_drops_the_connection_and_the_next_one_begins_anew() {
 }
 
 #[test]
+fn a_device_that_hangs_up_with_its_refusal_has_refused() {
+    run(async {
+        let mut daemon = start(None).await;
+        daemon.link_up(1, 4).await;
+        daemon.received(1, "HELLO 7\n").await;
+        daemon.transmitted(1).await;
+        daemon.received(1, "NO\n").await;
+        daemon.link_down(1, "closed", "it closed the connection").await;
+        let failed = daemon.expect_kind(Kind::LoginFailed).await;
+        let Disconnect { connection, reason } = Disconnect::read(&failed.payload).unwrap();
+        assert_eq!((connection, reason), (4, "the device answered NO"));
+
+        daemon.link_up(1, 5).await;
+        daemon.received(1, "HELLO 8\n").await;
+        assert_eq!(daemon.transmitted(1).await.1, "SIGN 8\n");
+    });
+}
+
+#[test]
 fn a_device_that_does_not_greet_is_left_and_has_refused_nobody() {
     run(async {
         let mut daemon = start(Some(1)).await;

@@ -47,7 +47,7 @@ impl Link {
 
     /// Drops the connection, if there is one, and reconnects the normal way, after a pause: the driver has lost its way in
     /// the protocol ([`Reason::Protocol`]), or could not log in ([`Reason::Auth`]). `why` is for people. A make-break link
-    /// becomes idle.
+    /// becomes idle. Of one that is down already, a refused login is why.
     pub fn disconnect(&self, reason: Reason, why: &str) {
         self.0.0.disconnect(reason, why);
     }

@@ -135,7 +135,9 @@ impl Shared {
 
     pub(super) fn disconnect(&self, reason: Reason, why: &str) {
         let mut inner = self.inner.lock();
-        if inner.writer.is_some() || inner.outbox.is_held() {
+        // A device that hangs up with its refusal may be seen to hang up first.
+        let late = reason == Reason::Auth && matches!(inner.state, State::Down { attempting: false, .. });
+        if inner.writer.is_some() || inner.outbox.is_held() || late {
             let failure = given_up(&inner.target.address, reason, why);
             inner.orders.disconnect = Some(failure.clone());
             self.abandon(inner, &Err(Error::Lost(failure)));

@@ -291,6 +291,10 @@ impl<S: Sink> Life<S> {
             match self.shared.order_or(pin!(turn), traffic).await {
                 Either::Order(Order::Close) => return None,
                 Either::Order(Order::Retarget) => return Some(self.again()),
+                Either::Order(Order::Disconnect(failure)) if failure.reason == Reason::Auth => {
+                    let outcome = Err(Error::Down(failure.clone()));
+                    return Some(self.fall(&failure, &outcome, Instant::now(), false));
+                }
                 Either::Order(Order::Disconnect(_) | Order::StartTls(_)) => {}
                 Either::Order(Order::Attempt | Order::Traffic) if Instant::now() < self.refused_until => {
                     self.shared.refuse();

@@ -232,23 +232,24 @@ impl Core {
 
     /// Asks the daemon to make the connection anew.
     pub(crate) fn disconnect(&self, reason: &str) {
-        self.give_up(Kind::Disconnect, reason);
+        self.give_up(Kind::Disconnect, self.link.connection.get(), reason);
     }
 
     /// As `disconnect`, because the device does not let this module in.
     pub(crate) fn login_failed(&self, reason: &str) {
-        if self.channel.has(feature::AUTH) {
-            self.give_up(Kind::LoginFailed, reason);
-        } else {
-            self.disconnect(&format!("login failed: {reason}"));
-        }
+        self.login_ended(self.link.connection.get(), &Error::device(reason));
     }
 
-    /// `#[login]` failed. A device that did not answer has refused nobody: it can be asked again soon.
-    pub(crate) fn login_ended(&self, error: &Error) {
-        match error.is_timeout() {
-            true => self.disconnect(&format!("the login was not answered: {}", error.message())),
-            false => self.login_failed(error.message()),
+    /// `#[login]` failed on this connection, which may be over. A device that did not answer has refused nobody: it can be
+    /// asked again soon.
+    pub(crate) fn login_ended(&self, connection: u64, error: &Error) {
+        let why = error.message();
+        if error.is_timeout() {
+            self.give_up(Kind::Disconnect, connection, &format!("the login was not answered: {why}"));
+        } else if self.channel.has(feature::AUTH) {
+            self.give_up(Kind::LoginFailed, connection, why);
+        } else {
+            self.give_up(Kind::Disconnect, connection, &format!("login failed: {why}"));
         }
     }
 
@@ -271,9 +272,8 @@ impl Core {
         }
     }
 
-    fn give_up(&self, kind: Kind, reason: &str) {
+    fn give_up(&self, kind: Kind, connection: u64, reason: &str) {
         if !self.is_over() {
-            let connection = self.link.connection.get();
             let _ =
                 self.channel.send(kind, self.handle, 0, |out| Disconnect { connection, reason }.write(out));
         }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Connections, Error, Options, Reason, State, Target, websocket},
-    harness::{DEADLINE, Receipts, Recorder, quick},
+    harness::{DEADLINE, Receipts, Recorder, never_retry, quick},
     kinds::websocket_target,
 };
 use std::time::{Duration, Instant, SystemTime};
@@ -41,6 +41,26 @@ async fn nobody_makes_it_try_again_before_the_pause_is_over_but_another_target_d
     assert!(is_auth(&Receipts::transmit(&link, "hello").await.expect_err("it is down")));
     link.retarget(Target::tcp("127.0.0.1", other));
     recorder.up_after(1).await;
+}
+
+#[tokio::test]
+async fn a_device_that_hung_up_before_it_was_known_that_it_refused_is_left_alone_too() {
+    let (device, port) = device().await;
+    let recorder = Recorder::new();
+    let options = Options { refused_pause_ms: 3_600_000, ..never_retry() };
+    let link = recorder.open(&Connections::new(options), Target::tcp("127.0.0.1", port));
+    drop(device.accept().await.expect("accept"));
+    recorder.up_after(0).await;
+    let State::Down { reason, .. } = recorder.down().await else { unreachable!() };
+    assert_eq!(reason, Reason::Closed);
+    link.disconnect(Reason::Auth, "the password is wrong");
+    let told = recorder.until("refused", |record| {
+        record.states.iter().find(|state| state.reason() == Some(Reason::Auth)).cloned()
+    });
+    let detail = told.await.detail().unwrap_or_default().to_owned();
+    assert!(detail.contains("the password is wrong"), "{detail}");
+    link.attempt();
+    assert!(is_auth(&Receipts::transmit(&link, "hello").await.expect_err("it is down")));
 }
 
 #[tokio::test]

@@ -86,9 +86,21 @@ impl<D: Driver> Instance<D> {
         if D::DECLARATION.handlers.login && !core.link.makebreak {
             let mut login = pin!(self.log_in());
             match self.while_connected(connection, |context| login.as_mut().poll(context)).await {
-                None => return Ok(()),
+                None => {
+                    // Many devices hang up with their refusal: that they refused comes first.
+                    let last = poll_fn(|context| {
+                        Poll::Ready(core.tasks.within(Scope::Connection, || login.as_mut().poll(context)))
+                    });
+                    return match last.await {
+                        Poll::Ready(Err(error)) if !error.is_offline() => {
+                            core.login_ended(connection, &error);
+                            Err(error)
+                        }
+                        _ => Ok(()),
+                    };
+                }
                 Some(Err(error)) => {
-                    core.login_ended(&error);
+                    core.login_ended(connection, &error);
                     return Err(error);
                 }
                 Some(Ok(())) => {
@@ -135,7 +147,7 @@ impl<D: Driver> Instance<D> {
                     core.queue.fail_all(&error);
                     core.queue.open();
                     if !error.is_offline() {
-                        core.login_ended(&error);
+                        core.login_ended(core.link.connection.get(), &error);
                     }
                     self.failed("login", &error);
                 }
