@@ -42,6 +42,8 @@ async fn a_commit_that_does_not_compile_leaves_what_runs_and_the_next_that_does_
     let mended = probe.work.commit("Mend the probe");
     assert_eq!(daemon.api.post(&pull, json!({})).await["commit_hash"], json!(mended));
     within(BUILD, "the new version answers", async || {
+        let built = daemon.api.send(Method::GET, &format!("/drivers/{driver}/compiled"), None).await;
+        assert!(built.status != 503 || built.text.contains("started_typo"), "{}", built.text);
         let answer = daemon.api.exec(&module, "version", json!([])).await;
         (answer.status == 200 && answer.json() == json!(2)).then_some(())
     })

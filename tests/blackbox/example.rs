@@ -15,7 +15,7 @@ async fn places(daemon: &Daemon) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_site_is_built_connected_and_used() {
-    let work = drivers::examples().work;
+    let (work, _) = drivers::examples();
     let site = work.path().join("examples/site.toml");
     let setup = Setup::new(&format!("[site]\nfile = {:?}\n", site.display().to_string()));
     let daemon = setup.building().start();
@@ -24,6 +24,7 @@ async fn the_example_site_is_built_connected_and_used() {
         let places = places(&daemon).await;
         let failed = places.iter().find(|place| place["state"] == "failed");
         assert!(failed.is_none(), "{failed:?}");
+        drivers::none_failed(&daemon).await;
         places.iter().all(|place| place["state"] == "connected").then_some(places)
     })
     .await;

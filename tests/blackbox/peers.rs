@@ -1,4 +1,4 @@
-//! The example drivers against the real programs they are for: mpd, and upsd with its dummy UPS.
+//! The example drivers against the real programs they are for: mpd, upsd with its dummy UPS, and mosquitto.
 //!
 //! Where a program is missing the test says so and ends; under `CI=true` that fails it.
 
@@ -10,7 +10,10 @@ use std::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{Daemon, drivers, until};
+use crate::{
+    protocols,
+    support::{Daemon, drivers, until},
+};
 
 /// A peer that runs; killed when it is dropped.
 pub struct Peer(Child);
@@ -82,8 +85,8 @@ async fn a_music_player_tells_its_changes_and_is_found_again_after_a_restart() {
     let mut player = start();
 
     let daemon = Daemon::start();
-    let loaded = drivers::examples().load(&daemon).await;
-    let module = daemon.module(&loaded.drivers[1], ([127, 0, 0, 1], port).into(), json!({})).await;
+    let loaded = drivers::example("mpd", "Music").load(&daemon).await;
+    let module = daemon.module(&loaded.drivers[0], ([127, 0, 0, 1], port).into(), json!({})).await;
     daemon.api.reaches(&module, "running", true).await;
     assert_eq!(daemon.api.exec(&module, "volume", json!([40])).await.status, 200);
     let shows = async |key: &str, value: Value| {
@@ -154,9 +157,9 @@ async fn a_ups_is_asked_over_a_connection_made_when_it_is_needed() {
     let _server = run(&mut nut(&upsd, &["-F"]));
 
     let daemon = Daemon::start();
-    let loaded = drivers::examples().load(&daemon).await;
+    let loaded = drivers::example("nut", "Power").load(&daemon).await;
     let extra = json!({ "makebreak": true });
-    let module = daemon.module(&loaded.drivers[2], ([127, 0, 0, 1], port).into(), extra).await;
+    let module = daemon.module(&loaded.drivers[0], ([127, 0, 0, 1], port).into(), extra).await;
     let settings = json!({ "parent_id": module, "settings_string": "ups: rack\npoll_seconds: 1" });
     daemon.api.post("/settings", settings).await;
     until("the charge is known", async || {
@@ -168,4 +171,68 @@ async fn a_ups_is_asked_over_a_connection_made_when_it_is_needed() {
     assert_eq!(answer.json(), json!("Dummy"), "{answer:?}");
     let answer = daemon.api.exec(&module, "variable", json!(["no.such.thing"])).await;
     assert!(!answer.status.is_success(), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_clients_of_an_mqtt_broker_hear_each_other_and_find_it_again_after_a_restart() {
+    let (Some(mosquitto), Some(passwords)) = (program("mosquitto"), program("mosquitto_passwd")) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let port = port();
+    let made = Command::new(passwords).args(["-b", "-c", &at("passwords"), "headend", "example"]).status();
+    assert!(made.unwrap().success());
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
+    let config = format!(
+        "allow_anonymous false\npassword_file {}\npersistence false\nuser {user}\nlistener {port} 127.0.0.1\n",
+        at("passwords")
+    );
+    std::fs::write(at("mosquitto.conf"), config).unwrap();
+    let start = || run(Command::new(&mosquitto).args(["-c", &at("mosquitto.conf")]));
+    let mut broker = start();
+
+    let daemon = Daemon::start();
+    let driver = drivers::example("mqtt", "Mqtt").load(&daemon).await.drivers.remove(0);
+    let client = async |settings| protocols::module(&daemon, &driver, port, false, settings).await;
+    let (username, password) = ("headend", "example");
+    let hearer =
+        client(json!({ "username": username, "password": password, "topics": ["room/+/light", "lobby/#"] }))
+            .await;
+    let teller = client(json!({ "username": username, "password": password, "client_id": "teller" })).await;
+    let refused = client(json!({ "username": username, "password": "wrong" })).await;
+    let shows = async |key: &str, value: Value| {
+        until(&format!("{key} is {value}"), async || {
+            (daemon.api.status(&hearer, key).await == value).then_some(())
+        })
+        .await;
+    };
+    let publish = async |arguments: Value| daemon.api.exec(&teller, "publish", arguments).await.status;
+
+    shows("connected", json!(true)).await;
+    daemon.api.reaches(&teller, "running", true).await;
+    // What is retained comes even if the hearer's subscription is not there yet.
+    assert_eq!(publish(json!(["lobby/sign", { "text": "Grüße", "lines": 2 }, true])).await, 200);
+    shows("lobby/sign", json!({ "text": "Grüße", "lines": 2 })).await;
+    assert_eq!(publish(json!(["room/3/light", true, false, 0])).await, 200);
+    shows("room/3/light", json!(true)).await;
+    let long = "x".repeat(100_000);
+    assert_eq!(publish(json!(["lobby/long", long])).await, 200);
+    shows("lobby/long", json!(long)).await;
+    until("the wrong password is named", async || {
+        let shown = daemon.api.get(&format!("/modules/{refused}")).await.to_string();
+        shown.contains("the user name or the password may be wrong").then_some(())
+    })
+    .await;
+
+    broker.0.kill().unwrap();
+    broker.0.wait().unwrap();
+    shows("connected", json!(false)).await;
+    let _broker = start();
+    daemon.api.reaches(&teller, "running", true).await;
+    until("it is heard again", async || {
+        let told = publish(json!(["room/4/light", 7])).await == 200;
+        (told && daemon.api.status(&hearer, "room/4/light").await == json!(7)).then_some(())
+    })
+    .await;
 }

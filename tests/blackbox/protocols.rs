@@ -13,14 +13,15 @@ use crate::{
     support::{Daemon, drivers, until},
 };
 
-/// A module of an example driver with these settings, connected to a port of this machine.
-async fn module(daemon: &Daemon, name: &str, port: u16, settings: Value) -> String {
-    let examples = drivers::examples();
-    let file = format!("examples/{name}/Cargo.toml");
-    let at = examples.packages.iter().position(|(package, ..)| *package == file).unwrap();
-    let loaded = examples.load(daemon).await;
-    let extra = json!({ "running": false, "udp": name != "modbus" });
-    let module = daemon.module(&loaded.drivers[at], ([127, 0, 0, 1], port).into(), extra).await;
+/// A driver of the examples, built.
+async fn driver(daemon: &Daemon, name: &str, module: &'static str) -> String {
+    drivers::example(name, module).load(daemon).await.drivers.remove(0)
+}
+
+/// A module of a driver with these settings, connected to a port of this machine.
+pub async fn module(daemon: &Daemon, driver: &str, port: u16, udp: bool, settings: Value) -> String {
+    let extra = json!({ "running": false, "udp": udp });
+    let module = daemon.module(driver, ([127, 0, 0, 1], port).into(), extra).await;
     // JSON is YAML.
     let settings = json!({ "parent_id": module, "settings_string": settings.to_string() });
     daemon.api.post("/settings", settings).await;
@@ -67,6 +68,7 @@ async fn pymodbus_is_read_and_written(framer: &str, mode: &str) {
     let port = port();
     let _server = run(Command::new(python).args(["-c", MODBUS, &port.to_string(), framer]));
     let daemon = Daemon::start();
+    let driver = driver(&daemon, "modbus", "Modbus").await;
     let settings = json!({
         "mode": mode, "unit": 7, "poll_seconds": 1, "gap_ms": 100,
         "points": {
@@ -79,7 +81,7 @@ async fn pymodbus_is_read_and_written(framer: &str, mode: &str) {
             "nothing": { "address": 1000 },
         },
     });
-    let module = module(&daemon, "modbus", port, settings).await;
+    let module = module(&daemon, &driver, port, false, settings).await;
     daemon.api.reaches(&module, "running", true).await;
     for (key, value) in [
         ("voltage", json!(230.5)),
@@ -137,6 +139,7 @@ async fn an_agent_is_read_walked_and_set() {
     let agent = agent.env("SNMP_PERSISTENT_DIR", folder.path().join("kept"));
     let running = run(agent);
     let daemon = Daemon::start();
+    let driver = driver(&daemon, "snmp", "Monitor").await;
     let settings = json!({
         "poll_seconds": 1, "write_community": "secret",
         "objects": {
@@ -145,7 +148,7 @@ async fn an_agent_is_read_walked_and_set() {
             "nothing": { "oid": "1.3.6.1.2.1.1.99.0" },
         },
     });
-    let module = module(&daemon, "snmp", port, settings).await;
+    let module = module(&daemon, &driver, port, true, settings).await;
     shows(&daemon, &module, "description", json!("Projector in the hall")).await;
     shows(&daemon, &module, "location", json!("Hall")).await;
     shows(&daemon, &module, "services", json!(36.0)).await;
@@ -192,6 +195,7 @@ async fn a_node_shows_what_its_lights_are_told() {
     node.args(["--no-register-with-dns-sd", "-l", "0", "-i", "127.0.0.1", "-p", &web.to_string()]);
     let _node = run(node.args(["-r", &rpc.to_string(), "-c"]).arg(folder.path()));
     let daemon = Daemon::start();
+    let driver = driver(&daemon, "artnet", "Lighting").await;
     let client = &daemon.api.http;
     let page = format!("http://127.0.0.1:{web}");
     until("the node has a universe", async || {
@@ -219,7 +223,7 @@ async fn a_node_shows_what_its_lights_are_told() {
         "scenes": { "1": { "desk": 100, "wall": 40, "stage": 20 }, "2": { "wall": 0 } },
     });
     // Its port is that of Art-Net, whatever one would like.
-    let module = module(&daemon, "artnet", 6454, settings).await;
+    let module = module(&daemon, &driver, 6454, true, settings).await;
     daemon.api.reaches(&module, "running", true).await;
     exec(&daemon, &module, "scene", json!({ "scene": 1 })).await;
     lit(&[255, 102, 102, 51]).await;

@@ -31,9 +31,7 @@ impl Drop for Running {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_recorded_and_the_recording_plays_the_device() {
     let daemon = Daemon::start();
-    let examples = drivers::examples();
-    let display = examples.packages.iter().position(|(_, module, _)| *module == "Display").unwrap();
-    let driver = examples.load(&daemon).await.drivers.swap_remove(display);
+    let driver = drivers::example("pjlink", "Display").load(&daemon).await.drivers.remove(0);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("session.recording");
     let saved = || std::fs::read_to_string(&file).unwrap_or_default();

@@ -18,12 +18,10 @@ fn has_digest(text: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_are_named_and_neither_password_nor_digest_is_kept() {
     let daemon = Daemon::start();
-    let examples = drivers::examples();
-    let display = examples.packages.iter().position(|(_, module, _)| *module == "Display").unwrap();
-    let loaded = examples.load(&daemon).await;
+    let loaded = drivers::example("pjlink", "Display").load(&daemon).await;
     let address = "10.3.2.21:4352".parse().unwrap();
     let module =
-        daemon.module(&loaded.drivers[display], address, json!({"emulated": true, "running": false})).await;
+        daemon.module(&loaded.drivers[0], address, json!({"emulated": true, "running": false})).await;
     let settings = json!({
         "parent_id": module, "encryption_level": 2, "settings_string": format!("password: {PASSWORD}"),
     });

@@ -49,8 +49,15 @@ pub fn probe() -> Drivers {
     }
 }
 
+/// The example repository, of which this driver is built.
+pub fn example(name: &str, module: &'static str) -> Drivers {
+    let (work, commit) = examples();
+    let manifest = format!("examples/{name}/Cargo.toml").leak();
+    Drivers { work, commit, packages: vec![(manifest, module, 1)] }
+}
+
 /// The example repository as it stands in this work tree, in the folder `examples` of a repository of its own.
-pub fn examples() -> Drivers {
+pub fn examples() -> (Work, String) {
     let work = Work::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("examples")];
@@ -68,18 +75,7 @@ pub fn examples() -> Drivers {
         }
     }
     let commit = work.commit("Add the examples");
-    let packages = [
-        ("pjlink", "Display", 1),
-        ("mpd", "Music", 1),
-        ("nut", "Power", 1),
-        ("room", "Room", 99),
-        ("modbus", "Modbus", 1),
-        ("snmp", "Monitor", 1),
-        ("artnet", "Lighting", 1),
-    ];
-    let manifest = |name: &str| -> &'static str { format!("examples/{name}/Cargo.toml").leak() };
-    let packages = packages.map(|(name, module, role)| (manifest(name), module, role)).to_vec();
-    Drivers { work, commit, packages }
+    (work, commit)
 }
 
 impl Drivers {
@@ -124,10 +120,11 @@ impl Drivers {
         place
     }
 
-    /// Of all that goes into the build: the sources, the SDK, the compiler.
+    /// Of all that goes into the build: the sources, what is built of them, the SDK, the compiler.
     fn key(&self) -> u64 {
         let mut hash = DefaultHasher::new();
         self.commit.hash(&mut hash);
+        self.packages.hash(&mut hash);
         let compiler = std::process::Command::new("rustc").arg("-V").output().map(|done| done.stdout);
         compiler.unwrap_or_default().hash(&mut hash);
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers-sdk");
@@ -180,6 +177,14 @@ pub async fn compiled(daemon: &Daemon, driver: &str) {
         answer.status.is_success().then_some(())
     })
     .await;
+}
+
+/// Fails if a build did, with what the compiler said.
+pub async fn none_failed(daemon: &Daemon) {
+    for driver in daemon.api.get("/drivers?limit=100").await.as_array().unwrap() {
+        let said = driver["compilation_output"].as_str();
+        assert!(said.is_none(), "{}: {}", driver["file_name"], said.unwrap_or_default());
+    }
 }
 
 impl Daemon {
