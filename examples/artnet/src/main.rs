@@ -80,26 +80,13 @@ struct Lights {
     implements(LightingLevels, LightingScenes),
 )]
 impl Lights {
-    #[connected]
-    async fn begin(&self, cx: &Cx<Self>) -> Result {
-        let refresh = millis(cx.settings().refresh_ms.clamp(STEP, 4000));
-        cx.every(refresh, Self::refresh).while_connected();
-        cx.every(secs(5), Self::ask).while_connected();
-        self.refresh(cx).await?;
-        self.ask(cx).await
-    }
-
-    #[settings_changed]
-    async fn begin_again(&self, cx: &Cx<Self>) -> Result {
-        cx.clear_schedules();
-        if cx.is_connected() { self.begin(cx).await } else { Ok(()) }
-    }
-
     /// What the lights do when the module starts is theirs, until somebody says otherwise.
+    #[poll(every = millis(settings.refresh_ms.clamp(STEP, 4000)))]
     async fn refresh(&self, cx: &Cx<Self>) -> Result {
         if self.number.get() == 0 { Ok(()) } else { self.send(cx).await }
     }
 
+    #[poll(every = secs(5))]
     async fn ask(&self, cx: &Cx<Self>) -> Result {
         cx.send(packet::poll()).await
     }
@@ -161,7 +148,7 @@ impl Lights {
             status.lighting_scene =
                 settings.each(|area| self.scenes.borrow().get(&area).copied().unwrap_or(0));
         });
-        let earlier = self.fading.replace((steps > 0).then(|| cx.every(millis(STEP), Self::step).keep()));
+        let earlier = self.fading.replace((steps > 0).then(|| cx.every(millis(STEP), Self::step)));
         earlier.inspect(Schedule::cancel);
         self.send(cx).await
     }

@@ -5,14 +5,14 @@
 //! itself when somebody else has changed it.
 
 mod emulator;
-mod sis;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use drivers_sdk::Command;
-use drivers_sdk::interfaces::{AudioVolume, Layer, Muteable, OneOrEach, Switchable};
+use drivers_sdk::interfaces::{AudioVolume, Layer, Muteable, Switchable};
 use drivers_sdk::prelude::*;
-use sis::{Fact, Sis, What, answer, prompt, size, value};
 
 #[derive(Settings)]
 pub struct Options {
@@ -42,9 +42,9 @@ struct State {
     /// Whether each output's sound is muted.
     audio_mute: BTreeMap<u32, bool>,
     /// Whether all that an output has is muted.
-    mute: Option<OneOrEach<bool>>,
-    /// Percent, of each output.
-    volume: Option<OneOrEach<f64>>,
+    mute: BTreeMap<u32, bool>,
+    /// Percent, of each output that has sound.
+    volume: BTreeMap<u32, f64>,
 }
 
 #[derive(Default)]
@@ -55,26 +55,26 @@ struct Switcher {
 
 /// An Extron matrix switcher.
 #[driver(
-    name = "Extron SIS switcher", module = "Switcher", tcp = 23, framing = codec::<Sis>(), settings = Options,
-    status = State, implements(Switchable, Muteable, AudioVolume),
+    name = "Extron SIS switcher", module = "Switcher", tcp = 23, settings = Options, status = State,
+    framing = lines("\r\n").send("").prompts(&["Password:"]), implements(Switchable, Muteable, AudioVolume),
 )]
 impl Switcher {
     #[login]
     async fn sign_in(&self, cx: &Cx<Self>) -> Result {
+        let prompt = || exact("Password:");
         if let Some(password) = &cx.settings().password {
             // It asks at once on a network, and never on a serial port.
-            if cx.expect(exact("Password:")).timeout(secs(3)).await.is_ok() {
-                let welcome = prefix("Login ").unless(prompt("the switcher refused the password"));
+            if cx.expect(prompt()).timeout(secs(3)).await.is_ok() {
+                let welcome = prefix("Login ").unless(prompt().refuses("the switcher refused the password"));
                 cx.send(format!("{}\r", password.reveal())).reply(welcome).await?;
             }
         }
-        let asked = prompt("the switcher asks for a password: set `password`");
+        let asked = prompt().refuses("the switcher asks for a password: set `password`");
         cx.send("\x1b3CV\r").reply(exact("Vrb3").unless(asked)).await
     }
 
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::look);
         let (inputs, outputs) = cx.send("I").reply(answer(size)).await?;
         let text = |tag| answer(move |line| Some(value(line).trim_start_matches(tag).to_owned()));
         let part_number = Some(cx.send("N").reply(text("Pno")).await?);
@@ -82,21 +82,17 @@ impl Switcher {
         cx.status.set(|status| {
             *status = State { part_number, firmware, inputs, outputs, ..State::default() };
         });
-        self.look(cx).await
+        Ok(())
     }
 
     /// Asks for all there is. Not every switcher has sound.
+    #[poll(every = poll_seconds)]
     async fn look(&self, cx: &Cx<Self>) -> Result {
         self.stale.set(false);
-        let (video, audio) = (Layer::Video, Layer::Audio);
-        let (ties, mutes) = ([What::Tie(video), What::Tie(audio)], [What::Mute(video), What::Mute(audio)]);
-        let questions = "%$BZV".chars().zip(ties.into_iter().chain(mutes).chain([What::Volume]));
         for output in 1..=cx.status.get(|status| status.outputs) {
-            for (letter, what) in questions.clone() {
-                match self.ask(cx, cx.send(format!("{output}{letter}")), what, Some(output)).await {
-                    Err(error) if error.code() == "device" => {}
-                    result => result?,
-                }
+            for (letter, tag) in [('%', "Vid"), ('$', "Aud"), ('B', "Vmt"), ('Z', "Amt"), ('V', "Vol")] {
+                let question = cx.send(format!("{output}{letter}"));
+                self.ask(cx, question, tag, Some(output)).await.unless_refused()?;
             }
         }
         Ok(())
@@ -105,10 +101,10 @@ impl Switcher {
     /// What somebody else has changed. One look is enough for many presets.
     #[received]
     fn told(&self, cx: &Cx<Self>, line: &str) {
-        match Fact::read(line) {
-            Some(Fact { what: What::Ties, .. }) if self.stale.replace(true) => {}
-            Some(Fact { what: What::Ties, .. }) => drop(cx.after(millis(100), Self::look)),
-            Some(fact) => self.learn(cx, fact),
+        match fact(line) {
+            Some(("Qik" | "Rpr", ..)) if self.stale.replace(true) => {}
+            Some(("Qik" | "Rpr", ..)) => drop(cx.after(millis(100), Self::look)),
+            Some((tag, output, value)) => self.show(cx, tag, output, value),
             None => {}
         }
     }
@@ -116,46 +112,52 @@ impl Switcher {
     /// Recalls a preset: the ties that it keeps.
     #[function]
     async fn recall_preset(&self, cx: &Cx<Self>, preset: u32) -> Result {
-        self.ask(cx, cx.send(format!("{preset}.")), What::Ties, None).await?;
+        self.ask(cx, cx.send(format!("{preset}.")), "Rpr", None).await?;
         self.look(cx).await
     }
 
     /// Keeps the ties of now as a preset.
     #[function(security = "support")]
     async fn save_preset(&self, cx: &Cx<Self>, preset: u32) -> Result {
-        cx.send(format!("{preset},")).reply(answer(|line| line.strip_prefix("Spr").map(drop))).await
+        self.ask(cx, cx.send(format!("{preset},")), "Spr", None).await
     }
 
-    /// Tells or asks the switcher something, and learns from its answer, which may be the value alone.
-    async fn ask(&self, cx: &Cx<Self>, command: Command<'_>, what: What, output: Option<u32>) -> Result {
+    /// Tells or asks the switcher something, and shows its answer, which may be the value alone.
+    async fn ask(
+        &self,
+        cx: &Cx<Self>,
+        command: Command<'_>,
+        tag: &'static str,
+        output: Option<u32>,
+    ) -> Result {
         let about = move |line: &str| match line.parse() {
-            Ok(value) => Some(Fact { what, output, value }),
-            Err(_) => Fact::read(line).filter(|fact| fact.what == what && fact.output == output),
+            Ok(value) => Some(value),
+            Err(_) => fact(line).filter(|fact| (fact.0, fact.1) == (tag, output)).map(|fact| fact.2),
         };
-        let fact = command.reply(answer(about)).await?;
-        self.learn(cx, fact);
+        let value = command.reply(answer(about)).await?;
+        self.show(cx, tag, output, value);
         Ok(())
     }
 
-    fn learn(&self, cx: &Cx<Self>, Fact { what, output, value }: Fact) {
+    /// What is so now of an output, or of all.
+    fn show(&self, cx: &Cx<Self>, tag: &str, output: Option<u32>, value: u32) {
         cx.status.set(|status| {
             for output in output.map_or(1..=status.outputs, |output| output..=output) {
-                match what {
-                    What::Tie(layer) => {
-                        if layer != Layer::Audio {
-                            status.routes.insert(output, value);
-                        }
-                        if layer != Layer::Video {
-                            status.audio_routes.insert(output, value);
-                        }
-                    }
-                    What::Mute(Layer::Audio) => drop(status.audio_mute.insert(output, value > 0)),
-                    What::Mute(_) => drop(status.video_mute.insert(output, value > 0)),
-                    What::Volume => each(&mut status.volume, output, percent(value)),
-                    What::Ties => {}
+                if let "Vid" | "All" = tag {
+                    status.routes.insert(output, value);
                 }
-                let mutes = [status.video_mute.get(&output), status.audio_mute.get(&output)];
-                each(&mut status.mute, output, mutes.iter().all(|mute| *mute != Some(&false)));
+                if let "Aud" | "All" = tag {
+                    status.audio_routes.insert(output, value);
+                }
+                if tag == "Vol" {
+                    status.volume.insert(output, percent(value));
+                }
+                if let "Vmt" | "Amt" = tag {
+                    let State { video_mute, audio_mute, .. } = status;
+                    if tag == "Vmt" { &mut *video_mute } else { &mut *audio_mute }.insert(output, value > 0);
+                    let mutes = [video_mute.get(&output), audio_mute.get(&output)];
+                    status.mute.insert(output, mutes.iter().all(|mute| *mute != Some(&false)));
+                }
             }
         });
     }
@@ -163,23 +165,19 @@ impl Switcher {
 
 impl Switchable for Switcher {
     async fn switch(&self, cx: &Cx<Self>, input: u32, outputs: Vec<u32>, layer: Option<Layer>) -> Result {
-        let layer = layer.unwrap_or(Layer::AudioVideo);
-        let what = What::Tie(layer);
-        let sign = match layer {
-            Layer::AudioVideo => '!',
-            Layer::Video => '%',
-            Layer::Audio => '$',
+        let (sign, tag) = match layer.unwrap_or(Layer::AudioVideo) {
+            Layer::AudioVideo => ('!', "All"),
+            Layer::Video => ('%', "Vid"),
+            Layer::Audio => ('$', "Aud"),
         };
         match outputs[..] {
-            [] => self.ask(cx, cx.send(format!("{input}*{sign}")), what, None).await,
-            [output] => self.ask(cx, cx.send(format!("{input}*{output}{sign}")), what, Some(output)).await,
+            [] => self.ask(cx, cx.send(format!("{input}*{sign}")), tag, None).await,
+            [output] => self.ask(cx, cx.send(format!("{input}*{output}{sign}")), tag, Some(output)).await,
             // All at the same moment.
             _ => {
                 let ties: String = outputs.iter().map(|output| format!("{input}*{output}{sign}")).collect();
-                self.ask(cx, cx.send(format!("\x1b+Q{ties}\r")), What::Ties, None).await?;
-                outputs
-                    .iter()
-                    .for_each(|output| self.learn(cx, Fact { what, output: Some(*output), value: input }));
+                self.ask(cx, cx.send(format!("\x1b+Q{ties}\r")), "Qik", None).await?;
+                outputs.iter().for_each(|output| self.show(cx, tag, Some(*output), input));
                 Ok(())
             }
         }
@@ -188,14 +186,14 @@ impl Switchable for Switcher {
 
 impl Muteable for Switcher {
     async fn mute(&self, cx: &Cx<Self>, on: bool, layer: Option<Layer>, output: Option<u32>) -> Result<bool> {
-        let value = u8::from(on);
-        for (letter, kind) in [('B', Layer::Video), ('Z', Layer::Audio)] {
-            if layer.is_none_or(|layer| layer == kind || layer == Layer::AudioVideo) {
+        let (value, all) = (u8::from(on), Layer::AudioVideo);
+        for (letter, tag, kind) in [('B', "Vmt", Layer::Video), ('Z', "Amt", Layer::Audio)] {
+            if [kind, all].contains(&layer.unwrap_or(all)) {
                 let command = match output {
                     Some(output) => format!("{output}*{value}{letter}"),
                     None => format!("{value}*{letter}"),
                 };
-                self.ask(cx, cx.send(command), What::Mute(kind), output).await?;
+                self.ask(cx, cx.send(command), tag, output).await?;
             }
         }
         Ok(on)
@@ -207,7 +205,7 @@ impl AudioVolume for Switcher {
         let steps = (level.clamp(0.0, 100.0) * 0.64).round() as u32;
         for output in output.map_or(1..=cx.status.get(|status| status.outputs), |output| output..=output) {
             let command = cx.send(format!("{output}*{steps}V")).named(format!("volume {output}"));
-            self.ask(cx, command, What::Volume, Some(output)).await?;
+            self.ask(cx, command, "Vol", Some(output)).await?;
         }
         Ok(percent(steps))
     }
@@ -218,14 +216,61 @@ fn percent(steps: u32) -> f64 {
     f64::from(steps) / 0.64
 }
 
-fn each<T>(status: &mut Option<OneOrEach<T>>, output: u32, value: T) {
-    match status {
-        Some(OneOrEach::Each(values)) => drop(values.insert(output, value)),
-        _ => *status = Some(OneOrEach::Each([(output, value)].into())),
-    }
+/// What is so now, asked for or not: `Out04 In02 Vid`, `Amt1`. A tag, the output (all, if none is named), and the value: the input
+/// of a tie (0 for none), whether it is muted, a volume's step, a preset.
+fn fact(line: &str) -> Option<(&str, Option<u32>, u32)> {
+    let split = |word: &'_ str| word.find(|letter: char| !letter.is_alphabetic()).unwrap_or(word.len());
+    let words: Vec<(&str, &str)> = line.split(' ').map(|word| word.split_at(split(word))).collect();
+    let number = |text: &str| text.parse().ok();
+    let (tag, output, value) = match words[..] {
+        [("Out", output), ("In", input), (tag, "")] => (tag, Some(number(output)?), number(input)?),
+        [("Out", output), ("Vol", steps)] => ("Vol", Some(number(output)?), number(steps)?),
+        [("In", input), (tag, "")] => (tag, None, number(input)?),
+        [(tag, numbers)] => match numbers.split_once('*') {
+            Some((output, value)) => (tag, Some(number(output)?), number(value)?),
+            None => (tag, None, number(numbers).unwrap_or(0)),
+        },
+        _ => return None,
+    };
+    Some((if tag == "RGB" { "Vid" } else { tag }, output, value))
 }
 
-#[cfg(test)]
-mod tests;
+/// The size of `V8X4 A8X4`, or `Inf00*V8X4 A8X4`: inputs and outputs for pictures.
+fn size(line: &str) -> Option<(u32, u32)> {
+    let (video, _) = value(line).strip_prefix('V')?.split_once(' ')?;
+    let (inputs, outputs) = video.split_once('X')?;
+    let number = |text: &str| text.parse().ok().filter(|number| *number < 1000);
+    Some((number(inputs)?, number(outputs)?))
+}
+
+/// `1.07` of `Ver01*1.07`: in verbose mode 3 a value has a tag.
+fn value(line: &str) -> &str {
+    line.rsplit('*').next().unwrap_or(line)
+}
+
+/// What `read` understands, or why the switcher refuses.
+fn answer<T: 'static>(read: impl FnMut(&str) -> Option<T> + 'static) -> impl Matcher<Output = T> {
+    parse(read).unless(refusal(why))
+}
+
+/// `E13`.
+fn why(line: &str) -> Option<String> {
+    let number = line.strip_prefix('E').filter(|number| number.len() == 2)?;
+    number.parse::<u8>().ok()?;
+    let why = match number {
+        "01" => "it has no such input",
+        "10" => "it does not know the command",
+        "11" => "it has no such preset",
+        "12" => "it has no such output",
+        "13" => "the value is out of range",
+        "14" => "the command does not fit its configuration",
+        "17" => "the command does not fit this kind of signal",
+        "22" => "it is busy",
+        "24" => "that takes the administrator's password",
+        "26" => "it has too many connections",
+        _ => "look the number up in its manual",
+    };
+    Some(format!("the switcher refused: {why} ({line})"))
+}
 
 drivers_sdk::main!(Switcher, emulator = emulator::Emulator);

@@ -2,8 +2,10 @@
 
 use drivers_sdk::testing::*;
 
-use super::Switcher;
+use proptest::prelude::*;
+
 use super::emulator::Emulator;
+use super::{Switcher, fact, size, value, why};
 
 const PROMPT: &str = "\r\n(c) Copyright 2020, Extron Electronics\r\n\r\nPassword:";
 
@@ -73,7 +75,7 @@ async fn a_serial_port_asks_for_no_password_and_old_switchers_have_no_tags() {
     }
     switcher.status("routes", json!({ "1": 2 })).await;
     switcher.status("mute", json!({ "1": false })).await;
-    switcher.status("volume", None::<f64>).await;
+    switcher.status("volume", json!({})).await;
 
     // Somebody else, at the front panel.
     switcher.push("Out01 In01 All\r\nVmt01*1\r\nReconfig\r\n").await;
@@ -82,3 +84,42 @@ async fn a_serial_port_asks_for_no_password_and_old_switchers_have_no_tags() {
 }
 
 standard_suite!(Switcher, emulator = Emulator);
+
+#[test]
+fn facts_are_those_of_the_manual() {
+    for (line, expected) in [
+        ("Out04 In02 All", Some(("All", Some(4), 2))),
+        ("Out4 In0 RGB", Some(("Vid", Some(4), 0))),
+        ("In05 Aud", Some(("Aud", None, 5))),
+        ("Out2 Vol40", Some(("Vol", Some(2), 40))),
+        ("Vmt2*1", Some(("Vmt", Some(2), 1))),
+        ("Amt0", Some(("Amt", None, 0))),
+        ("Rpr03", Some(("Rpr", None, 3))),
+        ("Qik", Some(("Qik", None, 0))),
+        ("Out4 Vid2 All", None),
+        ("Out4 In2 All 3", None),
+        ("Vmt2*", None),
+    ] {
+        assert_eq!(fact(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn values_have_tags_or_not() {
+    assert_eq!((size("V8X4 A8X4"), size("Inf00*V16X16 A0X0")), (Some((8, 4)), Some((16, 16))));
+    assert_eq!((value("1.07"), value("Ver01*1.07")), ("1.07", "1.07"));
+}
+
+#[test]
+fn refusals_have_two_digits() {
+    assert!(why("E12").unwrap().contains("no such output"));
+    assert!(why("E99").unwrap().contains("E99"));
+    assert!(["E1", "E123", "Exe1", "Ex", "e12"].iter().all(|line| why(line).is_none()));
+}
+
+proptest! {
+    #[test]
+    fn any_line_may_come(line: String) {
+        let _ = (fact(&line), size(&line), value(&line), why(&line));
+    }
+}

@@ -48,7 +48,7 @@ impl Unit {
         let devices = lines_until(exact("endlistdevices")).except(prefix(CHANGE)).unless(refusal(why));
         let devices = cx.send("getdevices").reply(devices).await?;
         let version = reply(|line| Some(line.rsplit(',').next()?.to_owned()));
-        let version = cx.send("getversion").reply(version).await?;
+        let version = cx.send("getversion").reply(version).await.unless_refused()?;
         // `device,1,3 RELAY`: module 1 has three relays. Module 0 is the network.
         let module = |line: &Frame| {
             let line = line.text();
@@ -57,7 +57,7 @@ impl Unit {
         };
         cx.status.set(|status| {
             status.modules = devices.iter().filter_map(module).collect();
-            status.version = Some(version);
+            status.version = version;
         });
         Ok(())
     }

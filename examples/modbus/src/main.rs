@@ -47,8 +47,6 @@ impl Options {
 #[derive(Default)]
 struct Modbus {
     requests: Cell<u16>,
-    /// Points that the status shows.
-    shown: RefCell<Vec<String>>,
 }
 
 /// Whatever speaks Modbus TCP, or Modbus RTU through a serial gateway: its registers by name.
@@ -59,32 +57,22 @@ impl Modbus {
         cx.framing(cx.settings().framing());
     }
 
-    #[connected]
-    async fn connected(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll).while_connected();
-        self.poll(cx).await
-    }
-
     /// Other points, another unit: what is shown may be another's.
     #[settings_changed]
-    async fn begin_again(&self, cx: &Cx<Self>) -> Result {
-        for name in self.shown.take() {
-            cx.status.set_key(&name, &None::<()>)?;
-        }
-        blocks(&cx.settings().points)?;
+    fn begin_again(&self, cx: &Cx<Self>) {
+        cx.status.clear_keys();
         self.begin(cx);
-        cx.clear_schedules();
-        if cx.is_connected() { self.connected(cx).await } else { Ok(()) }
     }
 
     /// What the device refuses is not shown, and the rest is read all the same.
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
         let settings = cx.settings();
         let mut refused = Ok(());
         for block in blocks(&settings.points)? {
             match self.ask(cx, Request::read(block.table, block.address, block.count)).await {
                 Ok(words) => self.show(cx, &block, &words)?,
-                Err(error) if error.code() == "device" => {
+                Err(error) if error.is_refused() => {
                     self.show(cx, &block, &[])?;
                     let names: Vec<_> = block.points.iter().map(|(name, _)| *name).collect();
                     refused = Err(Error::device(format!("{}: {error}", names.join(", "))));
@@ -96,14 +84,7 @@ impl Modbus {
     }
 
     fn show(&self, cx: &Cx<Self>, block: &Block<'_>, words: &[u16]) -> Result {
-        let mut shown = self.shown.borrow_mut();
-        for (name, value) in block.values(words) {
-            cx.status.set_key(name, &value)?;
-            if !shown.iter().any(|known| known == name) {
-                shown.push(name.into());
-            }
-        }
-        Ok(())
+        block.values(words).into_iter().try_for_each(|(name, value)| cx.status.set_key(name, &value))
     }
 
     /// Reads a point now.

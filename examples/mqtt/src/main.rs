@@ -29,8 +29,6 @@ pub struct Options {
 #[derive(Default)]
 struct Client {
     sent: Cell<u16>,
-    /// Topics that are shown.
-    shown: RefCell<Vec<String>>,
 }
 
 /// An MQTT broker: each topic it tells of is a key of the status.
@@ -76,14 +74,11 @@ impl Client {
 
     /// Other topics, another user: the connection is made anew.
     #[settings_changed]
-    fn begin_again(&self, cx: &Cx<Self>) -> Result {
-        for topic in self.shown.take() {
-            cx.status.set_key(&topic, &None::<()>)?;
-        }
+    fn begin_again(&self, cx: &Cx<Self>) {
+        cx.status.clear_keys();
         if cx.is_connected() {
             cx.disconnect("the settings have changed");
         }
-        Ok(())
     }
 
     #[stopped]
@@ -111,10 +106,6 @@ impl Client {
             text => text.parse().unwrap_or_else(|_| text.into()),
         };
         cx.status.set_key(&topic, &value)?;
-        let known = self.shown.borrow().contains(&topic);
-        if !known {
-            self.shown.borrow_mut().push(topic);
-        }
         match number {
             Some(number) => cx.send(published(number)).priority(1).await,
             None => Ok(()),

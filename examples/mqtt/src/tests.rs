@@ -1,6 +1,6 @@
 //! The driver with a script, and with the emulator. With a real broker: `tests/blackbox/peers.rs` of Headend.
 
-use drivers_sdk::matcher::any;
+use drivers_sdk::matcher::anything;
 use drivers_sdk::testing::*;
 
 use super::Client;

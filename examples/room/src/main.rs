@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drivers_sdk::interfaces::Powerable;
 use drivers_sdk::prelude::*;
-use drivers_sdk::system::Subscription;
 
 #[derive(Settings)]
 struct Options {
@@ -43,7 +42,6 @@ struct State {
 struct Room {
     /// What each module says of itself.
     on: RefCell<BTreeMap<String, bool>>,
-    following: RefCell<Vec<Subscription>>,
     /// The room was turned on, or off.
     wanted: Cell<bool>,
     /// Displays that refused, to be asked again when they have warmed up or cooled down.
@@ -53,43 +51,23 @@ struct Room {
 /// Turns a room on and off through its system's modules.
 #[driver(name = "Room", module = "Room", logic, settings = Options, status = State, implements(Powerable))]
 impl Room {
-    #[started]
-    fn start(&self, cx: &Cx<Self>) {
-        self.follow(cx);
-    }
-
-    /// Modules came or went, or have other names.
-    #[system_changed]
-    fn rearranged(&self, cx: &Cx<Self>) {
-        self.follow(cx);
-    }
-
-    #[settings_changed]
-    fn reconfigured(&self, cx: &Cx<Self>) {
-        self.follow(cx);
-    }
-
+    #[follow]
     fn follow(&self, cx: &Cx<Self>) {
-        self.following.take().iter().for_each(Subscription::cancel);
         self.on.take();
         self.again.take();
         let (settings, system) = (cx.settings(), cx.system());
-        let mut following = self.following.borrow_mut();
         for index in 1..=system.count(&settings.display) {
             let display = system.module(&settings.display, index);
-            following.push(display.subscribe("power_state", async move |room, cx, state: Option<String>| {
+            display.subscribe("power_state", async move |room, cx, state: Option<String>| {
                 room.display(cx, index, state.as_deref()).await
-            }));
+            });
         }
         if system.count(&settings.music) > 0 {
             let music = system.module(&settings.music, 1);
-            following.push(music.subscribe(
-                "state",
-                async |room: &Room, cx: &Cx<Room>, state: Option<String>| {
-                    let name = cx.settings().music.clone();
-                    room.heard(cx, name, state.map(|state| state == "play"));
-                },
-            ));
+            music.subscribe("state", async |room: &Room, cx: &Cx<Room>, state: Option<String>| {
+                let name = cx.settings().music.clone();
+                room.heard(cx, name, state.map(|state| state == "play"));
+            });
         }
         self.publish(cx);
     }

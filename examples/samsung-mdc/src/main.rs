@@ -37,10 +37,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Display {
-    /// It has been asked for what never changes, on this connection.
-    met: Cell<bool>,
-}
+struct Display;
 
 /// A Samsung display that speaks MDC.
 #[driver(
@@ -51,21 +48,15 @@ struct Display {
 impl Display {
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        self.met.set(false);
-        self.poll(cx).await
+        // Old ones do not know it.
+        let model = self.ask(cx, MODEL, &[]).await.unless_refused()?;
+        let text = |model: Vec<u8>| String::from_utf8_lossy(&model).trim_end_matches('\0').to_owned();
+        cx.status.set(|status| status.model = model.map(text));
+        Ok(())
     }
 
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
-        if !self.met.get() {
-            let model = match self.ask(cx, MODEL, &[]).await {
-                // Old ones do not know it.
-                Err(error) if error.code() == "device" => None,
-                model => Some(String::from_utf8_lossy(&model?).trim_end_matches('\0').to_owned()),
-            };
-            cx.status.set(|status| status.model = model);
-            self.met.set(true);
-        }
         let now = self.ask(cx, STATUS, &[]).await?;
         // 255 is what it has not got.
         let value = |at: usize| now.get(at).copied().filter(|value| *value != 0xff);
@@ -91,10 +82,9 @@ impl Display {
 
     async fn ask(&self, cx: &Cx<Self>, command: u8, data: &[u8]) -> Result<Vec<u8>> {
         let display = cx.settings().display;
-        let message = cx.send(mdc::message(command, display, data));
         // A newer value replaces one that still waits.
-        let message = if data.is_empty() { message } else { message.named(format!("{command:#04x}")) };
-        message.reply(mdc::reply(command, display)).await
+        let name = (!data.is_empty()).then(|| format!("{command:#04x}"));
+        cx.send(mdc::message(command, display, data)).named(name).reply(mdc::reply(command, display)).await
     }
 }
 

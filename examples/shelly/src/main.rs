@@ -61,19 +61,15 @@ struct Shelly;
 impl Shelly {
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        cx.status.set(|status| status.model = None);
-        self.poll(cx).await
+        let Device { name, model, ver } = self.rpc(cx, "Shelly.GetDeviceInfo", json!({})).await?.json()?;
+        cx.status.set(|status| {
+            (status.name, status.model, status.firmware) = (name, Some(model), Some(ver));
+        });
+        Ok(())
     }
 
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
-        if cx.status.get(|status| status.model.is_none()) {
-            let Device { name, model, ver } =
-                self.rpc(cx, "Shelly.GetDeviceInfo", json!({})).await?.json()?;
-            cx.status.set(|status| {
-                (status.name, status.model, status.firmware) = (name, Some(model), Some(ver));
-            });
-        }
         let parts: BTreeMap<String, Value> = self.rpc(cx, "Shelly.GetStatus", json!({})).await?.json()?;
         cx.status.set(|status| {
             status.relays = each(&parts, "switch:", "/output", Value::as_bool);

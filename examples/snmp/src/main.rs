@@ -61,8 +61,6 @@ struct State {
 #[derive(Default)]
 struct Agent {
     requests: Cell<i32>,
-    /// Objects that the status shows.
-    shown: RefCell<Vec<String>>,
 }
 
 /// Any device with an SNMP agent: its objects by name.
@@ -71,22 +69,13 @@ struct Agent {
     settings = Options, status = State,
 )]
 impl Agent {
-    #[connected]
-    async fn begin(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll).while_connected();
-        self.poll(cx).await
-    }
-
     /// Other objects: what is shown may be nobody's.
     #[settings_changed]
-    async fn begin_again(&self, cx: &Cx<Self>) -> Result {
-        for name in self.shown.take() {
-            cx.status.set_key(&name, &Value::Null)?;
-        }
-        cx.clear_schedules();
-        if cx.is_connected() { self.begin(cx).await } else { Ok(()) }
+    fn begin_again(&self, cx: &Cx<Self>) {
+        cx.status.clear_keys();
     }
 
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
         match self.read_all(cx).await {
             Err(error) if error.is_timeout() => {
@@ -119,24 +108,16 @@ impl Agent {
         for objects in single.chunks(AT_ONCE) {
             let names = objects.iter().map(|(_, object)| object.oid.parse()).collect::<Result<_>>()?;
             for ((name, object), data) in objects.iter().zip(self.get(cx, names).await?) {
-                self.show(cx, name, &object.scaled(data.value()))?;
+                cx.status.set_key(name, &object.scaled(data.value()))?;
             }
         }
         for (name, object) in tables {
             let rows = self.walk_from(cx, &object.oid.parse()?).await?;
             let rows: BTreeMap<_, _> =
                 rows.into_iter().map(|(at, value)| (at, object.scaled(value))).collect();
-            self.show(cx, name, &json!(rows))?;
+            cx.status.set_key(name, &rows)?;
         }
         Ok(())
-    }
-
-    fn show(&self, cx: &Cx<Self>, name: &str, value: &Value) -> Result {
-        let mut shown = self.shown.borrow_mut();
-        if !shown.iter().any(|known| known == name) {
-            shown.push(name.into());
-        }
-        cx.status.set_key(name, value)
     }
 
     /// What an object holds: its key in the settings, or an object identifier. Null if the agent has none.

@@ -14,7 +14,6 @@
 use std::collections::BTreeMap;
 
 use drivers_sdk::prelude::*;
-use drivers_sdk::system::Subscription;
 
 #[derive(Settings)]
 struct Options {
@@ -64,7 +63,6 @@ struct State {
 
 #[derive(Default)]
 struct Standby {
-    following: RefCell<Vec<Subscription>>,
     /// Who is to take over, after how long.
     next: RefCell<Option<(u32, Duration, Schedule)>>,
 }
@@ -72,36 +70,20 @@ struct Standby {
 /// Keeps one of several modules in charge, and another ready.
 #[driver(name = "Standby", module = "Standby", logic, settings = Options, status = State)]
 impl Standby {
-    #[started]
-    fn start(&self, cx: &Cx<Self>) {
-        self.follow(cx);
-    }
-
-    #[system_changed]
-    fn rearranged(&self, cx: &Cx<Self>) {
-        self.follow(cx);
-    }
-
-    #[settings_changed]
-    fn reconfigured(&self, cx: &Cx<Self>) {
-        self.follow(cx);
-    }
-
+    #[follow]
     fn follow(&self, cx: &Cx<Self>) {
-        self.following.take().iter().for_each(Subscription::cancel);
         let (settings, system) = (cx.settings(), cx.system());
         let count = system.count(&settings.module);
-        let follow = |index| {
-            let module = system.module(&settings.module, index);
-            module.subscribe("connected", async move |standby, cx, online: Option<bool>| {
-                standby.seen(cx, index, online == Some(true));
-            })
-        };
         cx.status.set(|status| {
             status.online.clear();
             status.in_charge = status.in_charge.filter(|index| *index <= count).or((count > 0).then_some(1));
         });
-        self.following.borrow_mut().extend((1..=count).map(follow));
+        for index in 1..=count {
+            let module = system.module(&settings.module, index);
+            module.subscribe("connected", async move |standby, cx, online: Option<bool>| {
+                standby.seen(cx, index, online == Some(true));
+            });
+        }
         self.consider(cx);
     }
 
@@ -126,7 +108,7 @@ impl Standby {
         *planned = next.map(|(index, wait)| {
             let work =
                 async move |standby: &Standby, cx: &Cx<Standby>| standby.put_in_charge(cx, index).await;
-            (index, wait, cx.after(wait, work))
+            (index, wait, cx.after(wait, work).keep())
         });
     }
 

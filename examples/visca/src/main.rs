@@ -78,18 +78,15 @@ impl Ptz {
 
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        cx.every(secs(cx.settings().poll_seconds), Self::poll);
-        cx.status.set(|status| status.model = None);
-        self.poll(cx).await
+        let version = self.ask(cx, &[0x00, 0x02]).await.unless_refused()?;
+        let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let model = |version: Vec<u8>| version.chunks(2).take(2).map(hex).collect::<Vec<_>>().join(".");
+        cx.status.set(|status| status.model = version.map(model));
+        Ok(())
     }
 
+    #[poll(every = poll_seconds)]
     async fn poll(&self, cx: &Cx<Self>) -> Result {
-        if cx.status.get(|status| status.model.is_none()) {
-            let version = self.ask(cx, &[0x00, 0x02]).await?;
-            let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            let model: Vec<String> = version.chunks(2).take(2).map(hex).collect();
-            cx.status.set(|status| status.model = Some(model.join(".")));
-        }
         let on = self.ask(cx, &[0x04, 0x00]).await? == [0x02];
         let position = if on { Some(self.position(cx).await?) } else { None };
         cx.status.set(|status| (status.power, status.position) = (Some(on), position));
@@ -124,20 +121,20 @@ impl Ptz {
     }
 
     async fn ask(&self, cx: &Cx<Self>, about: &[u8]) -> Result<Vec<u8>> {
-        let answer = self.say(cx, Kind::Inquiry, "", &[&[0x09], about].concat()).await?;
+        let answer = self.say(cx, Kind::Inquiry, None, &[&[0x09], about].concat()).await?;
         answer.ok_or_else(|| Error::device("the camera has answered a question without a value"))
     }
 
     /// A newer command of that name takes the place of one that waits.
     async fn tell(&self, cx: &Cx<Self>, name: &'static str, command: &[u8]) -> Result {
-        self.say(cx, Kind::Command, name, &[&[0x01], command].concat()).await.map(drop)
+        self.say(cx, Kind::Command, Some(name), &[&[0x01], command].concat()).await.map(drop)
     }
 
     async fn say(
         &self,
         cx: &Cx<Self>,
         kind: Kind,
-        name: &'static str,
+        name: Option<&'static str>,
         message: &[u8],
     ) -> Result<Option<Vec<u8>>> {
         let (transport, camera) = (cx.settings().transport, cx.settings().camera.clamp(1, 7));
@@ -152,9 +149,8 @@ impl Ptz {
                 _ => None,
             }
         });
-        let message = cx.send(transport.wrap(kind, sent, &[&[0x80 | camera], message].concat()));
-        let message = if name.is_empty() { message } else { message.named(name) };
-        message.reply(reply).await
+        let message = transport.wrap(kind, sent, &[&[0x80 | camera], message].concat());
+        cx.send(message).named(name).reply(reply).await
     }
 
     async fn preset(&self, cx: &Cx<Self>, what: u8, preset: &str) -> Result {
