@@ -3,7 +3,7 @@ import json
 import socket
 import struct
 
-WELCOME, PONG, STATUS, LOG, DONE, FAILED, SEND = 2, 4, 80, 81, 64, 65, 37
+WELCOME, PONG, STATUS, LOG, DONE, FAILED, SEND, ONLINE = 2, 4, 80, 81, 64, 65, 37, 47
 HELLO, PING, SHUTDOWN, START, STOP, CALL = 1, 3, 5, 16, 17, 48
 
 stream = socket.socket(fileno=3).makefile("rwb")
@@ -33,6 +33,9 @@ def call(module, function, args, correlation):
         for number in range(args[0]):
             send(LOG, module, 0, bytes([2]) + f"line {number}".encode())
         return DONE, None
+    if function == "online":
+        send(ONLINE, module, 0, json.dumps({"connected": args[0], "reason": args[1]}).encode())
+        return DONE, None
     if function == "send":
         send(SEND, module, 0, struct.pack("<QIB", 0, correlation, 0) + args[0].encode())
         return DONE, None
@@ -56,7 +59,7 @@ while len(header := stream.read(16)) == 16:
     if kind == SHUTDOWN:
         break
     if kind == HELLO:
-        answer = WELCOME, {"version": 1, "sdk": "driver.py", "features": ["send"]}
+        answer = WELCOME, {"version": 1, "sdk": "driver.py", "features": ["send", "online"]}
     elif kind == PING:
         answer = PONG, None
     elif kind in (START, STOP):

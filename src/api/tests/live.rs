@@ -44,6 +44,7 @@ fn manifest(kind: &str) -> Value {
             function("fail", &[], "public"),
             function("never", &[], "public"),
             function("send", &["text"], "public"),
+            function("online", &["connected", "reason"], "public"),
             function("reset", &[], "administrator"),
             hook(),
         ],
@@ -132,7 +133,7 @@ impl Live {
         self.until(module, "state", json!(state)).await;
     }
 
-    async fn until(&self, module: &str, key: &str, value: Value) {
+    pub(super) async fn until(&self, module: &str, key: &str, value: Value) {
         let mut last = Value::Null;
         for _ in 0..600 {
             last = self.server.get(&format!("/modules/{module}")).await.json();

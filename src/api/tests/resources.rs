@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::{live::Live, server::Server, wire::device};
 
 const LOGIC: i64 = 99;
 const DEVICE: i64 = 1;
@@ -373,4 +373,24 @@ async fn writes_at_the_same_time_lose_nothing() {
     let system = server.get(&format!("/systems/{}", basics.system)).await.json();
     assert_eq!(system["modules"].as_array().unwrap().len(), 24);
     assert_eq!(system["version"], 24);
+}
+
+#[tokio::test]
+async fn a_module_shows_what_its_driver_says_of_the_device() {
+    let Some(live) = Live::device(Server::start().await, device().await).await else { return };
+    let [module, other] = &live.modules;
+    let say = async |connected: Value| {
+        let body = json!([connected, "the lamp is unplugged"]);
+        let answer = live.server.ask("POST", &format!("/modules/{module}/exec/online"), body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    say(json!(false)).await;
+    live.until(module, "connected", json!(false)).await;
+    let shown = live.server.get(&format!("/modules/{module}")).await.json();
+    let runtime = &shown["runtime"];
+    assert_eq!((&runtime["reason"], &runtime["detail"]), (&json!("device"), &json!("the lamp is unplugged")));
+    assert_eq!((&shown["connected"], &runtime["state"]), (&json!(false), &json!("running")));
+    assert_eq!(live.server.get(&format!("/modules/{other}")).await.json()["runtime"]["connected"], true);
+    say(Value::Null).await;
+    live.until(module, "connected", json!(true)).await;
 }

@@ -15,7 +15,7 @@ use crate::connections::recorder::format::recording::{self, Item};
 const PASSWORD: &str = "JBMIAProjectorLink";
 
 /// A device that answers with what it is told, byte by byte.
-async fn device() -> std::net::SocketAddr {
+pub(super) async fn device() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
