@@ -122,28 +122,54 @@ impl<D: Driver> Cx<D> {
         })
     }
 
-    /// Runs `work` by the clock of a place: `cx.cron("0 7 * * MON-FRI", "Europe/London", Self::wake)?`. Needs
-    /// `features = ["cron"]` for `drivers-sdk` in `Cargo.toml`.
+    /// Runs `work` by the clock of the module's system: `cx.cron("0 7 * * MON-FRI", Self::wake)?`. Needs `features = ["cron"]` for
+    /// `drivers-sdk` in `Cargo.toml`.
+    ///
+    /// The time zone is that of the system which a logic module is in, or of its zones, also when it is changed. There is UTC where
+    /// none is configured, and for modules with a device, which may be in several systems: see [`cron_in`](Self::cron_in).
     ///
     /// The five fields are minute, hour, day of the month, month and day of the week, each `*` or a list of numbers, names and
     /// ranges with steps: `*/15 8-18 1,15 * *`. If both days are given, either will do. `@hourly`, `@daily`, `@weekly`,
-    /// `@monthly` and `@yearly` are known. The zone is a name of the IANA database, or `UTC`. What is wrong with either is a
-    /// `bad_request` that says so, for they are often settings.
+    /// `@monthly` and `@yearly` are known. What is wrong is a `bad_request` that says so, for it is often a setting.
     ///
     /// Where the hour is given, a time that the clock skips in spring runs an hour later, and one that comes twice in autumn
     /// runs once; with `*` for the hour, time goes on evenly. Runs never overlap: a mark that comes during a run is skipped, and
     /// so is one that the machine slept through by more than an hour.
     #[cfg(feature = "cron")]
-    pub fn cron<F, R>(&self, expression: &str, zone: &str, work: F) -> crate::Result<Schedule>
+    pub fn cron<F, R>(&self, expression: &str, work: F) -> crate::Result<Schedule>
+    where
+        F: AsyncFn(&D, &Cx<D>) -> R + 'static,
+        R: Outcome,
+    {
+        self.cron_of(expression, None, work)
+    }
+
+    /// As [`cron`](Self::cron), by the clock of a place: `cx.cron_in("0 7 * * MON-FRI", "Europe/London", Self::wake)?`. The zone is a
+    /// name of the IANA database, or `UTC`.
+    #[cfg(feature = "cron")]
+    pub fn cron_in<F, R>(&self, expression: &str, zone: &str, work: F) -> crate::Result<Schedule>
+    where
+        F: AsyncFn(&D, &Cx<D>) -> R + 'static,
+        R: Outcome,
+    {
+        self.cron_of(expression, Some(zone), work)
+    }
+
+    #[cfg(feature = "cron")]
+    fn cron_of<F, R>(&self, expression: &str, zone: Option<&str>, work: F) -> crate::Result<Schedule>
     where
         F: AsyncFn(&D, &Cx<D>) -> R + 'static,
         R: Outcome,
     {
         let mut done = clock::now();
-        let cron = cron::Cron::new(expression, zone, done)?;
+        let (follows, zone) = (zone.is_none(), zone.map_or_else(|| self.core.timezone(), str::to_owned));
+        let mut cron = cron::Cron::new(expression, &zone, done)?;
         Ok(self.schedule(async move |instance: Rc<Instance<D>>| {
             let mut trouble = Trouble::default();
             loop {
+                if follows {
+                    cron.follow(&instance.core.timezone());
+                }
                 let now = clock::now();
                 if done.duration_since(now).is_ok_and(|ahead| ahead > LATE) {
                     // The clock was set back.

@@ -313,3 +313,44 @@ async fn a_link_that_is_made_for_each_command() {
     gate.unreachable("no route").await;
     assert_eq!(gate.call("open", ()).await.unwrap_err().code(), "offline");
 }
+
+#[derive(Default, Status)]
+struct AlarmStatus {
+    /// How often it rang.
+    rang: u32,
+}
+
+#[derive(Default)]
+struct Alarm;
+
+#[driver(name = "Alarm", module = "Alarm", logic, status = AlarmStatus)]
+impl Alarm {
+    #[started]
+    fn started(&self, cx: &Cx<Self>) -> Result {
+        cx.cron("0 7 * * *", async |_: &Alarm, cx: &Cx<Alarm>| cx.status.set(|status| status.rang += 1))
+            .map(drop)
+    }
+}
+
+#[tokio::test]
+async fn the_clock_is_that_of_the_system_also_when_it_moves() {
+    let system = MockSystem::new().timezone("Europe/Berlin");
+    let alarm = Harness::<Alarm>::in_system(system.clone()).await;
+    // Two hours ahead of UTC: summer.
+    alarm.set_clock("2026-07-01T04:58:30Z").await;
+    alarm.advance(secs(121)).await;
+    alarm.status("rang", 1).await;
+    let _ = system.timezone("Asia/Tokyo");
+    alarm.set_clock("2026-07-02T04:58:30Z").await;
+    alarm.advance(secs(3600)).await;
+    assert_eq!(alarm.status_now("rang"), Some(json!(1)));
+    alarm.set_clock("2026-07-02T21:58:30Z").await;
+    alarm.advance(secs(121)).await;
+    alarm.status("rang", 2).await;
+
+    // Without one it is UTC.
+    let alarm = Harness::<Alarm>::in_system(MockSystem::new()).await;
+    alarm.set_clock("2026-07-01T06:58:30Z").await;
+    alarm.advance(secs(121)).await;
+    alarm.status("rang", 1).await;
+}

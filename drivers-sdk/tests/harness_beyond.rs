@@ -69,7 +69,7 @@ impl Gateway {
 
     #[function]
     fn wake(&self, cx: &Cx<Self>) -> Result {
-        cx.cron("0 7 * * MON-FRI", "UTC", async |_: &Gateway, cx: &Cx<Gateway>| {
+        cx.cron("0 7 * * MON-FRI", async |_: &Gateway, cx: &Cx<Gateway>| {
             cx.status.set(|status| status.done.push("wake".into()));
         })
         .map(drop)

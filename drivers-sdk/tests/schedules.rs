@@ -59,7 +59,7 @@ impl Clock {
     #[function]
     fn wake(&self, cx: &Cx<Self>) -> Result {
         let settings = cx.settings();
-        cx.cron(&settings.wake, &settings.zone, async |clock: &Clock, _: &Cx<Clock>| clock.note("wake"))
+        cx.cron_in(&settings.wake, &settings.zone, async |clock: &Clock, _: &Cx<Clock>| clock.note("wake"))
             .map(drop)
     }
 

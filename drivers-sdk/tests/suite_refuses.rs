@@ -9,7 +9,7 @@ use std::rc::Rc;
 use drivers_sdk::prelude::*;
 use drivers_sdk::testing::suite::Suite;
 use drivers_sdk::testing::*;
-use refused::{broken, refuses};
+use refused::broken;
 
 /// What is wrong with a lamp's driver.
 #[data]
@@ -205,6 +205,18 @@ impl Device for Emulator {
 
 fn lamp(flaw: Option<Flaw>) -> Suite<Lamp> {
     Suite::<Lamp>::default().emulator::<Emulator>().settings(json!({ "flaw": flaw }))
+}
+
+/// What is broken by a driver with this flaw, and what the suite says of the first of it.
+#[track_caller]
+fn refuses<D: drivers_sdk::Driver>(suite: &Suite<D>, rules: &[&str], words: &str) {
+    let broken = broken(suite);
+    let names: Vec<&str> = broken.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, rules, "{broken:#?}");
+    let first = broken.first().and_then(|(_, why)| why.lines().next()).unwrap();
+    assert!(first.contains(words), "{words:?} is not in: {first}");
+    let advice = Suite::<D>::RULES.iter().find(|rule| rule.name == rules[0]).unwrap().advice;
+    assert!(first.ends_with(advice), "{first}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use headend::runtime::{ModuleView, view::State};
 use serde_json::{Value, json};
 
 use crate::peer::Echo;
-use crate::world::{COMMIT_A, COMMIT_B, World, driver, logic, named, settings, system, until};
+use crate::world::{COMMIT_A, COMMIT_B, World, driver, line, logic, named, settings, system, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_settings_reach_a_running_module_without_a_restart() {
@@ -39,7 +39,7 @@ async fn new_settings_reach_a_running_module_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_logic_module_gets_the_settings_of_its_zones_and_system() {
+async fn a_logic_module_gets_the_settings_and_the_time_zone_of_its_zones_and_system() {
     let world = World::new().await;
     let zones = ["zone-org", "zone-floor"];
     for zone in zones {
@@ -59,6 +59,16 @@ async fn a_logic_module_gets_the_settings_of_its_zones_and_system() {
     assert_eq!(seen().await["from"], json!("zone-org"));
     world.save(settings("sys-1", "from: system")).await;
     assert_eq!(seen().await["from"], json!("system"));
+
+    // So does its time zone, of which it is told as it changes.
+    let told = async || world.exec("mod-logic", "system", "[]").await.unwrap()["timezone"].clone();
+    assert_eq!(told().await, Value::Null);
+    world.update::<Zone>("zone-floor", |zone| zone.timezone = Some("Asia/Tokyo".into())).await;
+    assert_eq!(told().await, json!("Asia/Tokyo"));
+    world.update::<Zone>("zone-org", |zone| zone.timezone = Some("Europe/Berlin".into())).await;
+    assert_eq!(told().await, json!("Europe/Berlin"), "that of the last zone");
+    world.update::<System>("sys-1", |system| system.timezone = Some("Europe/London".into())).await;
+    assert_eq!(told().await, json!("Europe/London"));
     assert_eq!(world.instance("mod-logic").await, before);
     world.runtime.shutdown().await;
 }
@@ -79,6 +89,32 @@ async fn a_module_saves_its_own_setting() {
     // One that has no settings yet gets some.
     assert_eq!(world.exec("mod-2", "save", r#"["presets", {"a": [1]}]"#).await, Ok(Value::Null));
     until_settings(&world, "mod-2", json!({"presets": {"a": [1]}})).await;
+    world.runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_driver_of_the_sdk_saves_it_knows_at_once_and_after_a_restart() {
+    let echo = Echo::new().await;
+    let mut world = World::new().await;
+    world.save(settings("mod-1", "# mine\npassword: in\n")).await;
+    world.save(line("mod-1", echo.port)).await;
+    world.running("mod-1").await;
+    assert_eq!(world.exec("mod-1", "remember", r#"["loud"]"#).await, Ok(Value::Null));
+    let knows = async |world: &World, note: &str| {
+        let note = Ok(json!(note));
+        crate::world::until_async("it knows its note", async || {
+            world.exec("mod-1", "note", "[]").await == note
+        })
+        .await;
+    };
+    knows(&world, "loud").await;
+    assert_eq!(world.exec("mod-1", "remember", r#"["louder"]"#).await, Ok(json!("loud")));
+    knows(&world, "louder").await;
+    let saved: Settings = world.find("sets-mod-1").await;
+    assert_eq!(saved.settings_string, "# mine\npassword: in\nnote: \"louder\"\n");
+    world.restart().await;
+    world.running("mod-1").await;
+    knows(&world, "louder").await;
     world.runtime.shutdown().await;
 }
 

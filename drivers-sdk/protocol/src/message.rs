@@ -78,6 +78,9 @@ pub struct System {
     /// `{"Powerable": [["Display", 1], ["Lights", 1]]}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub interfaces: BTreeMap<String, Vec<(String, u32)>>,
+    /// IANA name of the time zone that it is in: its own, or else that of the last of its zones that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
 }
 
 /// New merged settings for a running module.

@@ -6,6 +6,7 @@ use drivers_sdk_protocol::Manifest;
 use drivers_sdk_protocol::manifest;
 use drivers_sdk_protocol::message::*;
 use proptest::collection::{btree_map, vec};
+use proptest::option;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -171,10 +172,11 @@ proptest! {
         (id, name) in (".{0,20}", ".{0,20}"),
         modules in btree_map(".{0,20}", any::<u32>(), 0..5),
         interfaces in btree_map(".{0,20}", vec((".{0,20}", any::<u32>()), 0..5), 0..5),
+        timezone in option::of(".{0,20}"),
         (channel, value) in (".{0,300}", any::<Option<f32>>()),
         (requires, optional) in (vec(need(), 0..5), vec(need(), 0..5)),
     ) {
-        let system = System { id, name, modules, interfaces };
+        let system = System { id, name, modules, interfaces, timezone };
         prop_assert_eq!(&from_str::<System>(&to_string(&system).unwrap()).unwrap(), &system);
         let monitor = Monitor { channel: channel.clone() };
         prop_assert_eq!(&from_str::<Monitor>(&to_string(&monitor).unwrap()).unwrap(), &monitor);

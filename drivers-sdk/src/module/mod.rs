@@ -101,6 +101,13 @@ impl Core {
         self.phase.get() == Phase::Ended
     }
 
+    /// The time zone of its system.
+    #[cfg(feature = "cron")]
+    pub(crate) fn timezone(&self) -> String {
+        let system = self.system.borrow();
+        system.as_ref().and_then(|system| system.timezone.clone()).unwrap_or_else(|| "UTC".into())
+    }
+
     // === What the module says ===
 
     pub(crate) fn log(&self, level: Level, text: &str) {

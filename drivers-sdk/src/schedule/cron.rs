@@ -81,6 +81,15 @@ impl Cron {
         }
     }
 
+    /// It is in this zone from now on, if there is such a zone.
+    pub(super) fn follow(&mut self, zone: &str) {
+        if self.zone.iana_name() != Some(zone)
+            && let Ok(zone) = TimeZone::get(zone)
+        {
+            self.zone = zone;
+        }
+    }
+
     /// When it comes due next.
     pub(super) fn next(&self, after: SystemTime) -> Option<SystemTime> {
         let after = Timestamp::try_from(after).ok()?;

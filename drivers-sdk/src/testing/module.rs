@@ -104,8 +104,8 @@ impl<D: Driver> Harness<D> {
         })
     }
 
-    /// It is this time from now on, in UTC: `2026-11-22T06:59:30Z`. The clock goes on as the test's time does; what waits for a
-    /// time ([`Cx::at`](crate::Cx::at), `cron`) has seen it a minute later at most.
+    /// It is this time from now on, in UTC: `2026-11-22T06:59:30Z`. The clock goes on as the test's time does. What waits for a
+    /// time ([`Cx::at`](crate::Cx::at), `cron`) sees it a minute later at most, so set it to a minute before what is to happen.
     pub fn set_clock(&self, utc: &str) -> Step<()> {
         let time =
             clock::read(utc).ok_or_else(|| format!("{utc:?} is no time: write it as 2026-11-22T06:59:30Z"));

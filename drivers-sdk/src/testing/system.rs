@@ -32,6 +32,7 @@ struct Modules {
     /// By correlation: the channel.
     monitors: BTreeMap<u32, String>,
     published: Vec<(String, Value)>,
+    timezone: Option<String>,
     daemon: Weak<Daemon>,
 }
 
@@ -125,6 +126,13 @@ impl MockSystem {
         self
     }
 
+    /// Is in a time zone from now on, which `cron` goes by: `Europe/London`.
+    pub fn timezone(self, name: &str) -> MockSystem {
+        self.0.borrow_mut().timezone = Some(name.into());
+        self.changed();
+        self
+    }
+
     /// Adds a module, behind those of its name.
     pub fn add(&self, name: &str, fake: Fake) {
         self.0.borrow_mut().modules.entry(name.into()).or_default().push(fake);
@@ -204,7 +212,8 @@ impl MockSystem {
                 }
             }
         }
-        json!({ "id": "sys-test", "name": "Test", "modules": system.counts(), "interfaces": interfaces })
+        json!({ "id": "sys-test", "name": "Test", "modules": system.counts(), "interfaces": interfaces,
+                "timezone": system.timezone })
     }
 
     /// How many modules of each name it has.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::connections;
 use crate::model::merge::{self, Layer};
-use crate::model::{Driver, Kind, Module, Repository, Resource, Role, Settings, System};
+use crate::model::{Driver, Kind, Module, Repository, Resource, Role, Settings, System, Zone};
 use crate::runtime::names::Places;
 use crate::secrets::{Secret, Vault, fields};
 use crate::store::{Change, Document, typed};
@@ -30,6 +30,8 @@ pub(crate) struct Directory {
     pub(crate) systems: HashMap<Id, Arc<System>>,
     pub(crate) repositories: HashMap<Id, Arc<Repository>>,
     settings: HashMap<Id, Row>,
+    /// Zone → its time zone, where it has one.
+    timezones: HashMap<Id, Arc<String>>,
     /// Driver → modules.
     of_driver: Index,
     /// System → its logic modules.
@@ -77,6 +79,7 @@ impl Directory {
             systems: HashMap::new(),
             repositories: HashMap::new(),
             settings: HashMap::new(),
+            timezones: HashMap::new(),
             of_driver: Index::default(),
             logic_of_system: Index::default(),
             listed_in: Index::default(),
@@ -94,6 +97,7 @@ impl Directory {
             Kind::System => self.system(id, read(change.document.as_deref()), affected),
             Kind::Repository => self.repository(id, read(change.document.as_deref()), affected),
             Kind::Settings => self.setting(id, read(change.document.as_deref()), affected),
+            Kind::Zone => self.zone(id, read(change.document.as_deref()), affected),
             _ => {}
         }
     }
@@ -107,6 +111,7 @@ impl Directory {
             Kind::System => self.systems.keys().cloned().collect(),
             Kind::Repository => self.repositories.keys().cloned().collect(),
             Kind::Settings => self.settings.keys().cloned().collect(),
+            Kind::Zone => self.timezones.keys().cloned().collect(),
             _ => Vec::new(),
         };
         for id in known.into_iter().filter(|id| !there.contains(&**id)) {
@@ -159,6 +164,15 @@ impl Directory {
         affected.modules.extend(self.logic_of_system.of(&id).cloned());
         affected.systems.insert(id.clone());
         store(&mut self.systems, id, after);
+    }
+
+    fn zone(&mut self, id: Id, after: Option<Zone>, affected: &mut Affected) {
+        let timezone = after.and_then(|zone| zone.timezone);
+        if self.timezones.get(&id).map(Arc::as_ref) != timezone.as_ref() {
+            let systems = self.in_zone.of(&id);
+            affected.modules.extend(systems.flat_map(|system| self.logic_of_system.of(system)).cloned());
+            store(&mut self.timezones, id, timezone);
+        }
     }
 
     fn repository(&mut self, id: Id, after: Option<Repository>, affected: &mut Affected) {
@@ -250,6 +264,12 @@ impl Directory {
 
     pub(crate) fn logic_modules_of(&self, system: &str) -> Vec<Id> {
         self.logic_of_system.of(system).cloned().collect()
+    }
+
+    /// The time zone of a system: its own, or else that of the last of its zones that has one.
+    pub(crate) fn timezone<'a>(&'a self, system: &'a System) -> Option<&'a str> {
+        let of_zone = |zone: &String| self.timezones.get(zone.as_str()).map(|timezone| timezone.as_str());
+        system.timezone.as_deref().or_else(|| system.zones.iter().rev().find_map(of_zone))
     }
 
     /// The places of a system's modules; `None`: no such system.

@@ -115,6 +115,37 @@ fn places_follow_the_order_of_the_system_and_the_names_of_its_modules() {
 }
 
 #[test]
+fn a_system_has_a_time_zone_of_its_own_or_that_of_its_last_zone() {
+    let mut world = world();
+    let none: [&str; 0] = [];
+    let zone = |id: &str, timezone: Option<&str>| Zone {
+        id: id.into(),
+        timezone: timezone.map(Into::into),
+        ..Zone::default()
+    };
+    let of = |world: &World| {
+        let system = &world.directory.systems["sys-1"];
+        world.directory.timezone(system).map(str::to_owned)
+    };
+    assert_eq!(of(&world), None);
+    assert_eq!(world.put(zone("zone-1", Some("Europe/Berlin"))).0, ["mod-3"]);
+    assert_eq!(of(&world).as_deref(), Some("Europe/Berlin"));
+    // What else a zone says concerns nobody here.
+    let named = Zone { name: "Level 3".into(), ..zone("zone-1", Some("Europe/Berlin")) };
+    assert_eq!(world.put(named).0, none);
+    assert_eq!(world.put(zone("zone-2", Some("Asia/Tokyo"))).0, none);
+
+    let system = System::clone(&world.directory.systems["sys-1"]);
+    let zones = vec!["zone-1".to_owned(), "zone-2".to_owned(), "zone-3".to_owned()];
+    world.put(System { zones, ..system.clone() });
+    assert_eq!(of(&world).as_deref(), Some("Asia/Tokyo"));
+    assert_eq!(world.change(Kind::Zone, "zone-2", None).0, ["mod-3"]);
+    assert_eq!(of(&world).as_deref(), Some("Europe/Berlin"));
+    world.put(System { timezone: Some("Europe/London".into()), ..system });
+    assert_eq!(of(&world).as_deref(), Some("Europe/London"));
+}
+
+#[test]
 fn settings_are_merged_and_what_cannot_be_read_is_never_dropped_in_silence() {
     let mut world = world();
     world.put(settings("driver-1", "a: driver\nb: driver"));

@@ -133,7 +133,7 @@ impl Reconciler {
     async fn load(&mut self) {
         let sequence = *self.store.head().borrow();
         let mut affected = Affected::default();
-        let kinds = [Kind::Repository, Kind::Driver, Kind::Settings, Kind::System, Kind::Module];
+        let kinds = [Kind::Repository, Kind::Driver, Kind::Settings, Kind::Zone, Kind::System, Kind::Module];
         for kind in kinds {
             match self.store.list(kind).await {
                 Ok(documents) => {

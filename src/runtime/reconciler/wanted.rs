@@ -106,6 +106,7 @@ impl Reconciler {
             name: document.name.clone(),
             modules: modules.collect(),
             interfaces: self.interfaces_beside(id, document),
+            timezone: self.directory.timezone(document).map(Into::into),
         })
     }
 
