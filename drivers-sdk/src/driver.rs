@@ -131,6 +131,8 @@ pub struct Declaration {
     pub retries: u32,
     /// Least time between the end of a command and the next, in milliseconds.
     pub delay_ms: u64,
+    /// How the device refuses a command, whatever that is.
+    pub refusal: Option<Refusal>,
     /// Which handlers it has.
     pub handlers: Handlers,
     /// The names of its polls.
@@ -144,6 +146,9 @@ pub struct Declaration {
     /// What it makes use of where its system has it.
     pub optional: &'static [Need],
 }
+
+/// Why the device refuses, in a sentence, if that is what a frame says.
+pub(crate) type Refusal = fn(&str) -> Option<String>;
 
 /// A module that a logic driver works with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +190,7 @@ impl Declaration {
         timeout_ms: 0,
         retries: 0,
         delay_ms: 0,
+        refusal: None,
         handlers: Handlers::NONE,
         polls: &[],
         functions: &[],

@@ -155,7 +155,7 @@ pub fn parse<T: 'static>(mut read: impl FnMut(&str) -> Option<T> + 'static) -> i
     Test(move |frame: &[u8]| read(&String::from_utf8_lossy(frame)).map(Ok))
 }
 
-/// A frame of text with which the device refuses: the command fails with a `device` error, which is the sentence that `why` has for
+/// A frame of text with which the device refuses this command (`refusal = …` of `#[driver]` is for all of them): it fails with a `device` error, which is the sentence that `why` has for
 /// it. `.unless(refusal(|line| line.strip_prefix("ERR ").map(|code| format!("the lamp refused: error {code}"))))`
 pub fn refusal<S: Into<String>>(
     mut why: impl FnMut(&str) -> Option<S> + 'static,

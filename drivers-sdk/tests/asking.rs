@@ -42,6 +42,53 @@ impl Lamp {
     }
 }
 
+#[derive(Default)]
+struct Server;
+
+#[driver(
+    name = "Server", module = "Server", tcp = 5000, framing = lines("\n"), timeout_ms = 500,
+    refusal = |line| Some(format!("it refused: {}", line.strip_prefix("ERR ")?)),
+)]
+impl Server {
+    #[login]
+    async fn greet(&self, cx: &Cx<Self>) -> Result {
+        cx.expect(anything()).await.map(drop)
+    }
+
+    #[function]
+    async fn list(&self, cx: &Cx<Self>) -> Result<usize> {
+        cx.send("LIST").reply(lines_until(exact("END")).map(|lines| lines.len())).await
+    }
+
+    #[function]
+    async fn tell(&self, cx: &Cx<Self>) -> Result {
+        cx.send("TELL").await
+    }
+
+    #[received]
+    fn said(&self, cx: &Cx<Self>, line: &str) {
+        cx.info(line);
+    }
+}
+
+#[tokio::test]
+async fn a_driver_says_once_how_its_device_refuses() {
+    let server = Harness::<Server>::new().await;
+    server.connect().await;
+    // What is expected is no answer.
+    server.push("ERR 0\n").await;
+    for (answer, result) in [("a\nERR 1\n", Err("it refused: 1")), ("a\nEND\n", Ok(json!(1)))] {
+        let call = server.call("list", ());
+        server.expect("LIST\n").await;
+        server.reply(answer).await;
+        assert_eq!(call.await.as_ref().map_err(Error::message), result.as_ref().map_err(|why| *why));
+    }
+    server.call("tell", ()).await.unwrap();
+    server.expect("TELL\n").await;
+    server.push("ERR 2\n").await;
+    server.logged("ERR 2").await;
+}
+
 #[tokio::test]
 async fn what_the_device_refuses_is_an_error_or_nothing() {
     let lamp = Harness::<Lamp>::new().await;

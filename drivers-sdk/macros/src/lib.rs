@@ -34,6 +34,7 @@ mod status;
 /// | `settings = Type`, `status = Type` | types with `#[derive(Settings)]` and `#[derive(Status)]` |
 /// | `implements(Powerable, Muteable)` | the interfaces whose traits it implements: see `drivers_sdk::interfaces` |
 /// | `requires("Display", Switchable)`, `optional(…)` | the other modules that a logic driver needs, or makes use of: by name, or by interface |
+/// | `refusal = why` | a `fn why(line: &str) -> Option<String>`: with what it has a sentence for, the device refuses any command that waits for a reply |
 /// | `timeout_ms = 5000`, `retries = 0`, `delay_ms = 0` | of commands, unless a command says otherwise |
 ///
 /// In the block, these are exposed or run by the SDK; everything else is the driver's own:

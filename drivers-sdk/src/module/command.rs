@@ -227,7 +227,9 @@ fn enter<M: Matcher>(command: Command<'_, M>) -> Result<impl Future<Output = Res
     }
     let what = name.as_ref().map_or(String::new(), |name| format!(" to `{name}`"));
     let keep = keep.map(|time| Instant::now() + time);
-    let slot = Rc::new(Slot::new(Ticket::new(name, priority, login, keep), matcher));
+    // What the device says by itself refuses nothing.
+    let refusal = core.declaration.refusal.filter(|_| message.is_some());
+    let slot = Rc::new(Slot::new(Ticket::new(name, priority, login, keep), matcher, refusal));
     core.queue.enter(slot.clone());
     let mut place = Place { core: core.clone(), slot, delay, deadline: None };
     Ok(async move {
@@ -367,7 +369,7 @@ pub(crate) async fn start_tls(core: &Rc<Core>) -> Result {
         return Err(core.offline());
     }
     let ticket = Ticket::new(None, i8::MAX, core.queue.is_login(), None);
-    let (core, slot) = (core.clone(), Rc::new(Slot::new(ticket, NoReply)));
+    let (core, slot) = (core.clone(), Rc::new(Slot::new(ticket, NoReply, None)));
     core.queue.enter(slot.clone());
     let (tell, told) = oneshot::channel();
     let number = core.tasks.number();

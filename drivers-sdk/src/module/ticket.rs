@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::share::Share;
+use crate::driver::Refusal;
 use crate::error::{Error, Result};
 use crate::matcher::{Match, Matcher};
 
@@ -129,16 +130,18 @@ impl Ticket {
 pub(crate) struct Slot<M: Matcher> {
     ticket: Ticket,
     matcher: RefCell<M>,
+    refusal: Option<Refusal>,
     /// Frames are offered from when it is sent until its reply is whole.
     listening: Cell<bool>,
     reply: RefCell<Option<Result<M::Output>>>,
 }
 
 impl<M: Matcher> Slot<M> {
-    pub(crate) fn new(ticket: Ticket, matcher: M) -> Slot<M> {
+    pub(crate) fn new(ticket: Ticket, matcher: M, refusal: Option<Refusal>) -> Slot<M> {
         Slot {
             ticket,
             matcher: RefCell::new(matcher),
+            refusal,
             listening: Cell::new(false),
             reply: RefCell::new(None),
         }
@@ -185,7 +188,11 @@ impl<M: Matcher> Queued for Slot<M> {
         if !self.listening.get() {
             return Match::No;
         }
-        let matched = self.matcher.borrow_mut().offer(frame);
+        let refused = self.refusal.and_then(|why| why(&String::from_utf8_lossy(frame)));
+        let matched = match refused {
+            Some(why) => Match::Done(Err(Error::device(why))),
+            None => self.matcher.borrow_mut().offer(frame),
+        };
         match matched {
             Match::No => Match::No,
             Match::More => Match::More,

@@ -124,6 +124,10 @@ fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> 
         None => quote! { ::drivers_sdk::framing::none() },
     };
     let (timeout_ms, retries, delay_ms) = (options.timeout_ms, options.retries, options.delay_ms);
+    let refusal = match &options.refusal {
+        Some(refusal) => quote_spanned! { refusal.span() => ::core::option::Option::Some(#refusal) },
+        None => quote! { ::core::option::Option::None },
+    };
     let handlers = methods.handlers.iter().map(|(mark, _)| format_ident!("{mark}"));
     let functions = methods.functions.iter().map(function);
     let polls = methods.polls.iter().map(|poll| name_of(&poll.method));
@@ -141,6 +145,7 @@ fn declaration(block: &ItemImpl, options: &DriverOptions, methods: &Methods) -> 
             timeout_ms: #timeout_ms,
             retries: #retries,
             delay_ms: #delay_ms,
+            refusal: #refusal,
             handlers: ::drivers_sdk::__private::Handlers {
                 #(#handlers: true,)*
                 ..::drivers_sdk::__private::Handlers::NONE

@@ -7,7 +7,7 @@ use syn::{Expr, ExprLit, Ident, Lit, LitStr, Type};
 use crate::attributes::{Option_, Options, Value, once};
 
 const KNOWN: &str = "`name`, `module`, `tcp`, `udp`, `ssh`, `uri`, `logic`, `makebreak`, `framing`, `settings`, `status`, \
-                     `implements`, `requires`, `optional`, `timeout_ms`, `retries` and `delay_ms`";
+                     `implements`, `requires`, `optional`, `timeout_ms`, `retries`, `delay_ms` and `refusal`";
 
 pub(crate) struct DriverOptions {
     pub(crate) name: LitStr,
@@ -25,6 +25,8 @@ pub(crate) struct DriverOptions {
     pub(crate) timeout_ms: u64,
     pub(crate) retries: u32,
     pub(crate) delay_ms: u64,
+    /// A function: why the device refuses, if that is what a frame says.
+    pub(crate) refusal: Option<Expr>,
 }
 
 /// A module that a logic driver works with.
@@ -50,7 +52,7 @@ impl DriverOptions {
         let (mut name, mut module, mut reach, mut makebreak) = (None, None, None, None);
         let (mut framing, mut settings, mut status) = (None, None, None);
         let (mut timeout_ms, mut retries, mut delay_ms, mut implements) = (None, None, None, None);
-        let (mut requires, mut optional) = (None, None);
+        let (mut requires, mut optional, mut refusal) = (None, None, None);
         for option in options.0 {
             let ident = option.name.clone();
             match ident.to_string().as_str() {
@@ -76,6 +78,7 @@ impl DriverOptions {
                 "timeout_ms" => once(&mut timeout_ms, &ident, option.number("in milliseconds", "5000")?)?,
                 "retries" => once(&mut retries, &ident, option.number("a number of times", "2")?)?,
                 "delay_ms" => once(&mut delay_ms, &ident, option.number("in milliseconds", "100")?)?,
+                "refusal" => once(&mut refusal, &ident, option.expr("why")?)?,
                 _ => return Err(option.unknown("#[driver]", KNOWN)),
             }
         }
@@ -115,6 +118,7 @@ impl DriverOptions {
             timeout_ms: timeout_ms.unwrap_or(5000),
             retries: retries.unwrap_or(0),
             delay_ms: delay_ms.unwrap_or(0),
+            refusal,
         })
     }
 
