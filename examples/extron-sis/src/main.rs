@@ -56,7 +56,8 @@ struct Switcher {
 /// An Extron matrix switcher.
 #[driver(
     name = "Extron SIS switcher", module = "Switcher", tcp = 23, settings = Options, status = State,
-    framing = lines("\r\n").send("").prompts(&["Password:"]), implements(Switchable, Muteable, AudioVolume),
+    framing = lines("\r\n").send("").prompts(&["Password:"]), refusal = why,
+    implements(Switchable, Muteable, AudioVolume),
 )]
 impl Switcher {
     #[login]
@@ -75,8 +76,8 @@ impl Switcher {
 
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        let (inputs, outputs) = cx.send("I").reply(answer(size)).await?;
-        let text = |tag| answer(move |line| Some(value(line).trim_start_matches(tag).to_owned()));
+        let (inputs, outputs) = cx.send("I").reply(parse(size)).await?;
+        let text = |tag| parse(move |line| Some(value(line).trim_start_matches(tag).to_owned()));
         let part_number = Some(cx.send("N").reply(text("Pno")).await?);
         let firmware = Some(cx.send("Q").reply(text("Ver")).await?);
         cx.status.set(|status| {
@@ -134,7 +135,7 @@ impl Switcher {
             Ok(value) => Some(value),
             Err(_) => fact(line).filter(|fact| (fact.0, fact.1) == (tag, output)).map(|fact| fact.2),
         };
-        let value = command.reply(answer(about)).await?;
+        let value = command.reply(parse(about)).await?;
         self.show(cx, tag, output, value);
         Ok(())
     }
@@ -246,11 +247,6 @@ fn size(line: &str) -> Option<(u32, u32)> {
 /// `1.07` of `Ver01*1.07`: in verbose mode 3 a value has a tag.
 fn value(line: &str) -> &str {
     line.rsplit('*').next().unwrap_or(line)
-}
-
-/// What `read` understands, or why the switcher refuses.
-fn answer<T: 'static>(read: impl FnMut(&str) -> Option<T> + 'static) -> impl Matcher<Output = T> {
-    parse(read).unless(refusal(why))
 }
 
 /// `E13`.

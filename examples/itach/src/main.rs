@@ -38,16 +38,16 @@ struct Unit {
 
 /// Relays, inputs and infrared of a Global Caché unit.
 #[driver(
-    name = "Global Caché unit", module = "Ports", tcp = 4998, framing = lines("\r"),
+    name = "Global Caché unit", module = "Ports", tcp = 4998, framing = lines("\r"), refusal = why,
     settings = Options, status = State,
 )]
 impl Unit {
     /// What the unit is, and what it has.
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
-        let devices = lines_until(exact("endlistdevices")).except(prefix(CHANGE)).unless(refusal(why));
+        let devices = lines_until(exact("endlistdevices")).except(prefix(CHANGE));
         let devices = cx.send("getdevices").reply(devices).await?;
-        let version = reply(|line| Some(line.rsplit(',').next()?.to_owned()));
+        let version = parse(|line| Some(line.rsplit(',').next()?.to_owned())).except(prefix(CHANGE));
         let version = cx.send("getversion").reply(version).await.unless_refused()?;
         // `device,1,3 RELAY`: module 1 has three relays. Module 0 is the network.
         let module = |line: &Frame| {
@@ -102,7 +102,7 @@ impl Unit {
         let busy = format!("busyir,{tag}");
         let busy = parse(move |line| line.eq_ignore_ascii_case(&busy).then_some(()))
             .refuses("somebody else sends infrared there just now");
-        let sent = exact(format!("completeir,{tag}")).unless(busy.or(refusal(why)));
+        let sent = exact(format!("completeir,{tag}")).unless(busy);
         cx.send(format!("sendir,{tag},{code}")).reply(sent).timeout(secs(20)).await
     }
 
@@ -110,12 +110,12 @@ impl Unit {
     #[function]
     async fn stop_ir(&self, cx: &Cx<Self>, connector: String) -> Result {
         let stop = format!("stopir,{}", at(&connector)?);
-        cx.send(&*stop).reply(exact(&*stop).unless(refusal(why))).await
+        cx.send(&*stop).reply(exact(&*stop)).await
     }
 
     async fn ask(&self, cx: &Cx<Self>, command: String, connector: String) -> Result<bool> {
         let about = format!("state,{connector},");
-        let closed = reply(move |line| Some(line.strip_prefix(&*about)? == "1"));
+        let closed = parse(move |line| Some(line.strip_prefix(&*about)? == "1"));
         let closed = cx.send(command).reply(closed).await?;
         cx.status.set(|status| status.closed.insert(connector, closed));
         Ok(closed)
@@ -132,11 +132,6 @@ fn at(connector: &str) -> Result<&str> {
         Some((module, place)) if number(module) && number(place) => Ok(connector),
         _ => Err(Error::bad_request(format!("{connector:?} is no connector, such as 1:3"))),
     }
-}
-
-/// A reply that `read` understands, or a refusal.
-fn reply<T: 'static>(read: impl FnMut(&str) -> Option<T> + 'static) -> impl Matcher<Output = T> {
-    parse(read).except(prefix(CHANGE)).unless(refusal(why))
 }
 
 /// `ERR_1:9,003`, `unknowncommand,14`.

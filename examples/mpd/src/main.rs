@@ -56,7 +56,7 @@ struct Player {
 
 /// A Music Player Daemon.
 #[driver(
-    name = "Music Player Daemon", module = "Music", tcp = 6600, framing = lines("\n"),
+    name = "Music Player Daemon", module = "Music", tcp = 6600, framing = lines("\n"), refusal = why,
     settings = Options, status = State,
 )]
 impl Player {
@@ -81,15 +81,15 @@ impl Player {
     #[connected]
     async fn refresh(&self, cx: &Cx<Self>) -> Result {
         self.stale.set(false);
-        let (player, song) = (self.ask(cx, "status", &[]).await?, self.ask(cx, "currentsong", &[]).await?);
-        let number = |name| value(&player, name)?.parse().ok();
+        let now = self.ask(cx, "status\ncurrentsong", &[]).await?;
+        let number = |name| value(&now, name)?.parse().ok();
         cx.status.set(|status| {
-            status.state = value(&player, "state");
-            status.volume = value(&player, "volume").and_then(|text| text.parse().ok());
+            status.state = value(&now, "state");
+            status.volume = value(&now, "volume").and_then(|text| text.parse().ok());
             status.position = number("song");
             status.queue_length = number("playlistlength");
-            status.error = value(&player, "error");
-            status.song = songs(&song).pop();
+            status.error = value(&now, "error");
+            status.song = songs(&now).pop();
         });
         Ok(())
     }
@@ -155,6 +155,7 @@ impl Player {
         Ok(songs(&self.ask(cx, "search", &["any", &text]).await?))
     }
 
+    /// Has it obey a command, or several without arguments, each a line; all that they are answered with.
     async fn ask(&self, cx: &Cx<Self>, command: &str, arguments: &[&str]) -> Result<Vec<Pair>> {
         // An argument ends where its line does: what follows would be another command.
         let quoted =
@@ -162,7 +163,12 @@ impl Player {
         let arguments: String = arguments.iter().map(|text| format!(" \"{}\"", quoted(text))).collect();
         let request = format!("noidle\ncommand_list_ok_begin\n{command}{arguments}\ncommand_list_end\nidle");
         let to_idle = exact("OK").or(prefix("changed: ").map(drop));
-        let answer = lines_until(exact("list_OK")).except(to_idle).unless(refusal(why));
+        let mut waiting = command.lines().count();
+        let end = matching(move |line| {
+            waiting -= usize::from(waiting > 0 && line == b"list_OK");
+            waiting == 0
+        });
+        let answer = lines_until(end).except(to_idle);
         let pair =
             |line: &Frame| line.text().split_once(": ").map(|(name, value)| (name.into(), value.into()));
         Ok(cx.send(request).reply(answer).await?.iter().filter_map(pair).collect())

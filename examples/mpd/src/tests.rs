@@ -17,19 +17,17 @@ async fn what_another_client_changes_is_learnt_once_for_a_swarm_of_changes() {
     let player = Harness::<Player>::new().await;
     player.connect().await;
     player.push("OK MPD 0.24.0\n").await;
-    player.expect(request("status")).await;
-    player.reply("volume: 40\nstate: stop\nlist_OK\nOK\n").await;
-    player.expect(request("currentsong")).await;
-    player.reply("OK\nlist_OK\nOK\n").await;
+    player.expect(request("status\ncurrentsong")).await;
+    player.reply("volume: 40\nstate: stop\nlist_OK\nlist_OK\nOK\n").await;
     player.status("volume", 40).await;
     player.status("version", "0.24.0").await;
     player.status("song", None::<Value>).await;
 
     player.push("changed: mixer\nchanged: player\nOK\n").await;
-    player.expect(request("status")).await;
-    player.reply("volume: 50\nstate: play\nerror: a: b\nlist_OK\nOK\n").await;
-    player.expect(request("currentsong")).await;
-    player.reply("OK\nfile: a.ogg\nTitle: A\nlist_OK\nOK\n").await;
+    player.expect(request("status\ncurrentsong")).await;
+    player
+        .reply("OK\nvolume: 50\nstate: play\nerror: a: b\nlist_OK\nfile: a.ogg\nTitle: A\nlist_OK\nOK\n")
+        .await;
     player.status("state", "play").await;
     player.status("error", "a: b").await;
     player.status("song", json!({"file": "a.ogg", "title": "A", "artist": null, "album": null})).await;
@@ -41,12 +39,10 @@ async fn changes_in_the_midst_of_an_answer_are_not_lost_and_a_refusal_ends_it() 
     let player = Harness::<Player>::new().await;
     player.connect().await;
     player.push("OK MPD 0.24.0\n").await;
-    player.expect(request("status")).await;
+    player.expect(request("status\ncurrentsong")).await;
     // It waited no more when it was asked, for something had just changed.
-    player.reply("changed: mixer\nOK\nstate: stop\nlist_OK\nOK\n").await;
-    player.expect(request("currentsong")).await;
-    player.reply("OK\nlist_OK\nOK\n").await;
-    player.expect(request("status")).await;
+    player.reply("changed: mixer\nOK\nstate: stop\nlist_OK\nlist_OK\nOK\n").await;
+    player.expect(request("status\ncurrentsong")).await;
     player.reply("OK\nvolume: 40\nACK [2@1] {status} Integer expected: x\n").await;
     player.logged("MPD refused: Integer expected: x").await;
 

@@ -59,7 +59,7 @@ struct Ups;
 /// A UPS behind a Network UPS Tools server (`upsd`).
 #[driver(
     name = "Network UPS Tools", module = "Power", tcp = 3493, makebreak, framing = lines("\n"),
-    settings = Options, status = State,
+    refusal = why, settings = Options, status = State,
 )]
 impl Ups {
     /// The server says only to a command what it thinks of these.
@@ -131,7 +131,7 @@ impl Ups {
                 "names and the password have no spaces, quotes, `\\`, `#` or `=`",
             ));
         }
-        cx.send(words.join(" ")).reply(reply.unless(refusal(why))).await
+        cx.send(words.join(" ")).reply(reply).await
     }
 }
 
