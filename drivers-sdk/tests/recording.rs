@@ -1,5 +1,5 @@
 //! `Harness::replaying`: a recording as the device of a driver.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use drivers_sdk::prelude::*;
 use drivers_sdk::testing::*;
@@ -80,6 +80,61 @@ async fn a_recording_plays_the_device() {
     lamp.disconnect("pulled").await;
     lamp.connect().await;
     lamp.status("power", false).await;
+}
+
+#[derive(Default, Status)]
+struct RelayStatus {
+    /// What it says that it is.
+    model: Option<String>,
+    /// What the second relay says.
+    output: Option<bool>,
+}
+
+#[derive(Default)]
+struct Relay;
+
+#[driver(name = "Relay", module = "Relay", uri = "http://relay.local", status = RelayStatus)]
+impl Relay {
+    #[connected]
+    async fn connected(&self, cx: &Cx<Self>) -> Result {
+        let device: Value = self.rpc(cx, "Shelly.GetDeviceInfo", json!({})).await?;
+        cx.status.set(|status| status.model = device["model"].as_str().map(Into::into));
+        self.refresh(cx).await
+    }
+
+    async fn refresh(&self, cx: &Cx<Self>) -> Result {
+        let state = self.rpc(cx, "Shelly.GetStatus", json!({})).await?;
+        cx.status.set(|status| status.output = state["switch:1"]["output"].as_bool());
+        Ok(())
+    }
+
+    #[function]
+    async fn switch(&self, cx: &Cx<Self>, id: u32) -> Result {
+        self.rpc(cx, "Switch.Set", json!({"on": true, "id": id})).await?;
+        self.refresh(cx).await
+    }
+
+    async fn rpc(&self, cx: &Cx<Self>, method: &str, body: Value) -> Result<Value> {
+        let request = cx.http().post(format!("/rpc/{method}")).header("x-client", "test").json(&body);
+        request.send().await?.error_for_status()?.json()
+    }
+}
+
+/// In `tests/fixtures/relay.recording`, which `headend record` has saved of the example driver for Shelly's relays: the second relay
+/// is switched on, and there is no third.
+#[tokio::test]
+async fn a_recording_plays_a_service() {
+    let relay = Harness::<Relay>::replaying("tests/fixtures/relay.recording").await;
+    relay.status("model", "SNSW-102P16EU").await;
+    relay.status("output", false).await;
+    relay.call("switch", (1,)).await.unwrap();
+    relay.status("output", true).await;
+    let refused = relay.call("switch", (2,)).await.unwrap_err();
+    assert!(refused.message().contains("Argument 'id', value 2 not found!"), "{refused}");
+    // The device is as it was when it is reached again.
+    relay.disconnect("unplugged").await;
+    relay.connect().await;
+    relay.status("output", true).await;
 }
 
 #[tokio::test]

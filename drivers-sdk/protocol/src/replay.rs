@@ -15,7 +15,8 @@
 //!
 //!   In the first and third case the recording goes on from there.
 //! - A new connection is the next connection of the recording, or the last one once more; what the device said before it
-//!   was asked anything is said again.
+//!   was asked anything is said again. Not so for HTTP, where a connection means nothing.
+//! - Of HTTP requests, method, target and body count; headers are the client's.
 
 mod commands;
 mod likeness;
@@ -101,6 +102,9 @@ impl Player {
 
     /// A connection is made; what the device says to that.
     pub fn connect(&mut self) -> Vec<Said> {
+        if self.is_http() && self.connections > 0 {
+            return Vec::new();
+        }
         let connection = self.connections.min(self.greetings.len().saturating_sub(1));
         self.connections += 1;
         let first = self.exchanges.iter().position(|exchange| exchange.connection >= connection);
@@ -112,6 +116,8 @@ impl Player {
     /// the recording goes on with it; if the command is answered as it was before, then only what came first, and within
     /// 100 ms after that.
     pub fn answer(&mut self, command: &[u8]) -> Option<Vec<Said>> {
+        let request = if self.is_http() { commands::essence(command) } else { command.to_owned() };
+        let command = request.as_slice();
         let differences: Vec<_> =
             self.exchanges.iter().map(|exchange| likeness::differences(exchange, command)).collect();
         let best = differences.iter().flatten().min()?;
@@ -122,7 +128,7 @@ impl Player {
         })?;
         let exchange = self.exchanges.get(at)?;
         let mut said = likeness::answer(exchange, command);
-        if matches!(self.end, commands::End::Http) {
+        if self.is_http() {
             said.iter_mut().for_each(|said| commands::measure(&mut said.bytes));
         }
         if again {
@@ -139,11 +145,15 @@ impl Player {
         Some(said)
     }
 
+    fn is_http(&self) -> bool {
+        matches!(self.end, commands::End::Http)
+    }
+
     /// The next exchange that fits, up to the first of a call, on the same connection.
     fn ahead(&self, fits: impl Fn(&usize) -> bool) -> Option<usize> {
         let connection = self.exchanges.get(self.next)?.connection;
         for (at, exchange) in self.exchanges.iter().enumerate().skip(self.next) {
-            if exchange.connection != connection {
+            if exchange.connection != connection && !self.is_http() {
                 break;
             }
             if fits(&at) {

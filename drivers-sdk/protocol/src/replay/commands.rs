@@ -96,6 +96,13 @@ fn http_length(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= whole).then_some(whole)
 }
 
+/// What of a request counts: its first line and its body.
+pub(super) fn essence(request: &[u8]) -> Vec<u8> {
+    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let body = find(request, b"\r\n\r\n").and_then(|end| request.get(end..)).unwrap_or(b"\r\n\r\n");
+    [line, body].concat()
+}
+
 /// A response with the length of the body that it has: a recording shows bodies whole and decompressed.
 pub(super) fn measure(response: &mut Vec<u8>) {
     let Some(end) = find(response, b"\r\n\r\n") else { return };

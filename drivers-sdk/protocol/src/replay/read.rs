@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::commands::End;
+use super::commands::{End, essence};
 use super::{Exchange, PAUSE, Player, Said, Transport};
 use crate::message::Form;
 
@@ -147,6 +147,9 @@ impl Tape {
         let end = End::of(&exchanges);
         if transport == Transport::Stream {
             exchanges = exchanges.into_iter().flat_map(|exchange| exchange.split(&end)).collect();
+        }
+        if matches!(end, End::Http) {
+            exchanges.iter_mut().for_each(|exchange| exchange.sent = essence(&exchange.sent));
         }
         let greetings = self.greetings;
         Ok(Player { transport, end, greetings, exchanges, next: 0, connections: 0 })

@@ -184,6 +184,30 @@ fn a_response_says_how_long_its_body_is() {
 }
 
 #[test]
+fn of_a_request_its_headers_and_its_connection_do_not_count() {
+    let post = |header: &str, body: &str| {
+        format!("POST /set HTTP/1.1\r\n{header}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    let mut http = recording(&[
+        &format!("> {}", post("host: lamp", "{\"on\":true}")),
+        "< HTTP/1.1 200\r\n\r\n1",
+        "> GET /state HTTP/1.1\r\nhost: lamp\r\n\r\n",
+        "< HTTP/1.1 200\r\n\r\n2",
+        "> GET /state HTTP/1.1\r\nhost: lamp\r\n\r\n",
+        "< HTTP/1.1 200\r\n\r\n3",
+    ]);
+    let body = |said: Vec<String>| said.concat().rsplit('\n').next().unwrap().to_owned();
+    let get = "GET /state HTTP/1.1\r\naccept: */*\r\n\r\n";
+    assert_eq!(body(says(&mut http, &post("user-agent: other", "{\"on\":true}"))), "1");
+    for expected in ["2", "3", "3"] {
+        // Each on a connection of its own.
+        assert_eq!(http.connect(), []);
+        assert_eq!(body(says(&mut http, get)), expected);
+    }
+    assert_eq!(http.answer(post("host: lamp", "{\"on\":false}").as_bytes()), None);
+}
+
+#[test]
 fn what_goes_on_is_one_and_datagrams_keep_their_boundaries() {
     let head = "{\"recording\":1}\n";
     let line = |event: &str| format!("{{\"number\":1,\"time\":1,\"connection\":1,{event}}}\n");
