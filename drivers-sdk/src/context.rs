@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use drivers_sdk_protocol::Kind;
 use drivers_sdk_protocol::message::{Level, SaveSetting};
@@ -120,6 +121,14 @@ impl<D: Driver> Cx<D> {
     /// later connections; what a device says there by itself, before the login has begun, is cut as it was on the last one.
     pub fn framing(&self, framing: Framing) {
         self.core.reframe(framing);
+    }
+
+    /// Runs the polls once more, after this delay, and paces them from there: the device says that something has changed, but not
+    /// what. Changes come in swarms: however often this is said before the delay is over, it is one run.
+    pub fn poll_soon(&self, delay: Duration) {
+        if let Some(instance) = self.instance.upgrade() {
+            instance.poll_soon(delay);
+        }
     }
 
     /// Drops the connection, and makes another: the device makes no sense. The reason is shown to people.

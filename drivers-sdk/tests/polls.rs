@@ -48,6 +48,13 @@ impl Meter {
         cx.status.set(|status| status.beats += 1);
     }
 
+    #[received]
+    fn told(&self, cx: &Cx<Self>, line: &str) {
+        if line == "CHANGED" {
+            cx.poll_soon(secs(2));
+        }
+    }
+
     #[disconnected]
     fn left(&self) {
         self.under_way.set(0);
@@ -154,6 +161,39 @@ async fn new_settings_pace_it_anew_after_settings_changed() {
     meter.disconnect("closed").await;
     meter.settings(json!({ "poll_seconds": 5 })).await.unwrap();
     meter.expect_nothing(secs(3600)).await;
+}
+
+#[tokio::test]
+async fn many_changes_make_it_run_once_more_and_those_that_come_while_it_runs_once_again() {
+    let meter = met(json!({})).await;
+    meter.reply("=\n").await;
+    for _ in 0..3 {
+        meter.push("CHANGED\n").await;
+        meter.expect_nothing(millis(600)).await;
+    }
+    meter.expect("?\n").await;
+    meter.push("CHANGED\nCHANGED\n").await;
+    meter.expect_nothing(secs(5)).await;
+    meter.reply("=\n").await;
+    meter.expect("?\n").await;
+    meter.reply("=\n").await;
+    // It is paced from there.
+    meter.expect_nothing(millis(9900)).await;
+    meter.expect("?\n").await;
+    meter.reply("=\n").await;
+    // What was to come is over with the connection.
+    meter.push("CHANGED\n").await;
+    meter.disconnect("closed").await;
+    meter.expect_nothing(secs(100)).await;
+    meter.connect().await;
+    meter.expect("HELLO\n").await;
+    meter.reply("HI\n").await;
+    meter.expect("?\n").await;
+    meter.reply("=\n").await;
+    meter.push("CHANGED\n").await;
+    meter.expect_nothing(millis(1900)).await;
+    meter.expect("?\n").await;
+    meter.reply("=\n").await;
 }
 
 #[tokio::test]

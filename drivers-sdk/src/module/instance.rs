@@ -54,8 +54,10 @@ pub(crate) struct Instance<D: Driver> {
     meeting: RefCell<Trouble>,
     /// How each poll does.
     polls: Box<[RefCell<Trouble>]>,
-    /// New settings are in force, and `settings_changed` is done.
-    settled: Notify,
+    /// What polls show may have changed: new settings are in force and `settings_changed` is done, or the driver says so.
+    changed: Notify,
+    /// The driver has said so, and the polls run in a moment.
+    poll_soon: Cell<bool>,
 }
 
 impl<D: Driver> Instance<D> {
@@ -88,7 +90,8 @@ impl<D: Driver> Instance<D> {
             link_lost: RefCell::new(None),
             meeting: RefCell::default(),
             polls: D::DECLARATION.polls.iter().map(|_| RefCell::default()).collect(),
-            settled: Notify::new(),
+            changed: Notify::new(),
+            poll_soon: Cell::new(false),
         });
         if let Err(failure) = guard(|| instance.cx.status.publish()) {
             instance.core.fail(&failure);

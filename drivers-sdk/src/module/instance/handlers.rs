@@ -65,7 +65,7 @@ impl<D: Driver> Instance<D> {
                     Event::Disconnected => ("disconnected", this.driver.disconnected(&this.cx).await),
                     Event::SettingsChanged => {
                         let result = this.driver.settings_changed(&this.cx).await;
-                        this.settled.notify_waiters();
+                        this.changed.notify_waiters();
                         ("settings_changed", result)
                     }
                     Event::SystemChanged => ("system_changed", this.driver.system_changed(&this.cx).await),

@@ -1,11 +1,12 @@
 //! What comes of `connected`, and the polls that begin when it worked.
 //!
 //! ```text
-//!   link up, login done                     done                   polls, then waits for its period, then
-//!  ─────────────────────▶ Meeting ───────────────────────▶ Met ──▶ polls again; new settings end the waiting
-//!                          ▲   │ an error, or no answer
-//!     the pause is over,   │   ▼
-//!     or new settings    Paused: 1 s, then 2, 4, 8, 16, 30, 30 …
+//!   link up, login done               done             the period is over, new settings, or `poll_soon`
+//!  ─────────────────────▶ Meeting ───────────▶ Polling ◀──────────────────────────────────────────────┐
+//!                          ▲   │                 │        done, or an error                           │
+//!     the pause is over,   │   │ an error,       └──────────────────────────────────────────────▶ Waiting
+//!     or new settings      │   ▼ or no answer
+//!                        Paused: 1 s, then 2, 4, 8, 16, 30, 30 …
 //!
 //!   from anywhere: link down, or the module stops ──▶ (none); another connection ──▶ Meeting
 //! ```
@@ -18,12 +19,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Event, Instance};
 use crate::driver::Driver;
 use crate::module::tasks::Scope;
-use crate::schedule::mark_after;
+use crate::schedule::{LONGEST, mark_after};
 
 /// Until `connected` runs again; doubled after each failure.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -53,32 +54,45 @@ impl<D: Driver> Instance<D> {
         } else {
             let this = self.clone();
             self.spawn(Scope::Connection, async move {
-                let _ = timeout(pause, this.settled.notified()).await;
+                let _ = timeout(pause, this.changed.notified()).await;
                 let connection = this.core.link.connection.get();
                 this.event(Event::Again(connection, (2 * pause).min(LONGEST_PAUSE)));
             });
         }
     }
 
+    /// Has the polls run after this delay, once.
+    pub(crate) fn poll_soon(self: &Rc<Self>, delay: Duration) {
+        if self.poll_soon.replace(true) || self.core.is_over() {
+            return;
+        }
+        let this = self.clone();
+        self.spawn(Scope::Module, async move {
+            sleep(delay.min(LONGEST)).await;
+            this.poll_soon.set(false);
+            this.changed.notify_waiters();
+        });
+    }
+
     /// Polls, again and again.
     async fn poll(self: Rc<Self>, poll: usize) {
         let mut mark = Instant::now();
         loop {
-            // Made now, so that it hears also of settings that change while the poll runs.
-            let settled = self.settled.notified();
+            // Made now, so that it hears also of what changes while the poll runs.
+            let changed = self.changed.notified();
             let result = self.driver.poll(&self.cx, poll).await;
             if let (Some(trouble), Some(name)) = (self.polls.get(poll), D::DECLARATION.polls.get(poll)) {
                 trouble.borrow_mut().report(&self.core, name, result);
             }
             let Some(period) = D::period(&self.cx.settings(), poll) else {
-                settled.await;
+                changed.await;
                 mark = Instant::now();
                 continue;
             };
             let next = mark_after(mark, period);
             mark = tokio::select! {
                 biased;
-                () = settled => Instant::now(),
+                () = changed => Instant::now(),
                 () = sleep_until(next) => next,
             };
         }
