@@ -48,10 +48,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Switcher {
-    /// Ties have changed, and a look at them is on its way.
-    stale: Cell<bool>,
-}
+struct Switcher;
 
 /// An Extron matrix switcher.
 #[driver(
@@ -89,7 +86,6 @@ impl Switcher {
     /// Asks for all there is. Not every switcher has sound.
     #[poll(every = poll_seconds)]
     async fn look(&self, cx: &Cx<Self>) -> Result {
-        self.stale.set(false);
         for output in 1..=cx.status.get(|status| status.outputs) {
             for (letter, tag) in [('%', "Vid"), ('$', "Aud"), ('B', "Vmt"), ('Z', "Amt"), ('V', "Vol")] {
                 let question = cx.send(format!("{output}{letter}"));
@@ -99,12 +95,11 @@ impl Switcher {
         Ok(())
     }
 
-    /// What somebody else has changed. One look is enough for many presets.
+    /// What somebody else has changed. A preset does not say what it has.
     #[received]
     fn told(&self, cx: &Cx<Self>, line: &str) {
         match fact(line) {
-            Some(("Qik" | "Rpr", ..)) if self.stale.replace(true) => {}
-            Some(("Qik" | "Rpr", ..)) => drop(cx.after(millis(100), Self::look)),
+            Some(("Qik" | "Rpr", ..)) => cx.poll_soon(millis(100)),
             Some((tag, output, value)) => self.show(cx, tag, output, value),
             None => {}
         }

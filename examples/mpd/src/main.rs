@@ -49,10 +49,7 @@ struct Song {
 type Pair = (String, String);
 
 #[derive(Default)]
-struct Player {
-    /// Something changed, and a refresh is on its way.
-    stale: Cell<bool>,
-}
+struct Player;
 
 /// A Music Player Daemon.
 #[driver(
@@ -70,17 +67,17 @@ impl Player {
         Ok(())
     }
 
-    /// Something changed, perhaps by another client. Changes come in swarms, so one refresh waits a moment for all of them.
+    /// Something changed, perhaps by another client.
     #[received]
     fn changed(&self, cx: &Cx<Self>, line: &str) {
-        if line.starts_with("changed: ") && !self.stale.replace(true) {
-            cx.after(millis(20), Self::refresh);
+        if line.starts_with("changed: ") {
+            cx.poll_soon(millis(20));
         }
     }
 
-    #[connected]
+    /// Only when something has changed.
+    #[poll(every = secs(0))]
     async fn refresh(&self, cx: &Cx<Self>) -> Result {
-        self.stale.set(false);
         let now = self.ask(cx, "status\ncurrentsong", &[]).await?;
         let number = |name| value(&now, name)?.parse().ok();
         cx.status.set(|status| {
