@@ -28,6 +28,11 @@ impl Lamp {
     }
 
     #[function]
+    async fn urgent_level(&self, cx: &Cx<Self>, level: u8) -> Result {
+        cx.send(format!("level {level}")).named("level").priority(10).reply(exact("ok")).await
+    }
+
+    #[function]
     async fn tell(&self, cx: &Cx<Self>, what: &str) -> Result {
         cx.send(what).await
     }
@@ -178,6 +183,32 @@ fn a_newer_command_of_the_same_name_takes_the_place_of_the_one_that_waits() {
         assert_eq!(daemon.transmitted(1).await.1, "level 3\n");
         daemon.received(1, "ok\n").await;
         daemon.result(newest).await.unwrap();
+    });
+}
+
+#[test]
+fn a_newer_command_of_the_same_name_has_its_own_priority() {
+    run(async {
+        let mut daemon = connected().await;
+        let busy = daemon.begin(1, "ask", json!(["a"])).await;
+        daemon.transmitted(1).await;
+        daemon.begin(1, "ask", json!(["b"])).await;
+        let old = daemon.begin(1, "level", json!([1])).await;
+        daemon.begin(1, "urgent_level", json!([2])).await;
+        assert_eq!(daemon.result(old).await.unwrap_err().code, "replaced");
+        // In its turn behind what is as urgent, and before everything else.
+        daemon.begin(1, "urgent", json!([])).await;
+        let newest = daemon.begin(1, "level", json!([3])).await;
+        assert_eq!(answer(&daemon.next().await).unwrap_err().code, "replaced");
+        daemon.received(1, "a=1\n").await;
+        daemon.result(busy).await.unwrap();
+        for (sent, said) in [("urgent\n", "ok\n"), ("b?\n", "b=1\n"), ("level 3\n", "ok\n")] {
+            assert_eq!(daemon.transmitted(1).await.1, sent);
+            daemon.received(1, said).await;
+            let last = daemon.next().await;
+            answer(&last).unwrap();
+            assert_eq!(last.header.correlation == newest, sent == "level 3\n");
+        }
     });
 }
 

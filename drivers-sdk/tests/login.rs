@@ -315,6 +315,39 @@ fn where_no_bytes_would_be_a_message_the_login_itself_connects() {
     });
 }
 
+#[test]
+fn the_login_and_what_waits_behind_it_are_not_replaced_by_each_other() {
+    run(async {
+        let mut daemon = Daemon::of::<Namesake>().await;
+        assert_eq!(daemon.start(1, json!({}), None).await.kind(), Some(Kind::Done));
+        let call = daemon.begin(1, "mode", json!([])).await;
+        daemon.wait(millis(10)).await;
+        daemon.link_up(1, 1).await;
+        for sent in ["MODE login\n", "MODE function\n"] {
+            assert_eq!(daemon.transmitted(1).await.1, sent);
+            daemon.received(1, "OK\n").await;
+        }
+        daemon.result(call).await.unwrap();
+    });
+}
+
+/// A command of its login has the name of a function's.
+#[derive(Default)]
+struct Namesake;
+
+#[driver(name = "Namesake", module = "Namesake", tcp = 5000, framing = lines("\n"))]
+impl Namesake {
+    #[login]
+    async fn sign_in(&self, cx: &Cx<Self>) -> Result {
+        cx.send("MODE login").named("mode").reply(exact("OK")).await
+    }
+
+    #[function]
+    async fn mode(&self, cx: &Cx<Self>) -> Result {
+        cx.send("MODE function").named("mode").keep(secs(60)).reply(exact("OK")).await
+    }
+}
+
 #[derive(Default)]
 struct Talker;
 

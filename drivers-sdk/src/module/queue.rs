@@ -52,21 +52,27 @@ impl Queue {
         Queue { offline: Cell::new(!makebreak), ..Queue::default() }
     }
 
-    /// Takes a command in. One of the same name that still waits is replaced: the new one has its place, and its
-    /// caller is told.
+    /// Takes a command in. One of the same name that still waits is replaced, and its caller is told: the new one has its
+    /// place, or that of its own priority where this differs. Commands of the login replace those of the login alone.
     pub(crate) fn enter(&self, command: Rc<dyn Queued>) {
         let mut waiting = self.waiting.borrow_mut();
         let ticket = command.ticket();
-        if let Some(name) = &ticket.name
-            && let Some(place) = waiting.iter_mut().find(|other| other.ticket().name.as_ref() == Some(name))
-        {
-            let message = format!("a newer `{name}` command replaced this one");
-            let replaced = std::mem::replace(place, command);
-            replaced.ticket().fail(Error::replaced(message));
-            return;
+        let mut place = None;
+        if let Some(name) = &ticket.name {
+            let at = waiting.iter().position(|other| {
+                let other = other.ticket();
+                other.name.as_ref() == Some(name) && other.login == ticket.login
+            });
+            if let Some(old) = at.and_then(|at| waiting.remove(at)) {
+                place = at.filter(|_| old.ticket().priority == ticket.priority);
+                old.ticket().fail(Error::replaced(format!("a newer `{name}` command replaced this one")));
+            }
         }
-        let behind = waiting.iter().rposition(|other| other.ticket().priority >= ticket.priority);
-        waiting.insert(behind.map_or(0, |at| at + 1), command);
+        let place = place.unwrap_or_else(|| {
+            let before = waiting.iter().rposition(|other| other.ticket().priority >= ticket.priority);
+            before.map_or(0, |at| at + 1)
+        });
+        waiting.insert(place, command);
         drop(waiting);
         self.advance();
     }
