@@ -37,6 +37,7 @@ pub(crate) struct Framer {
     pub(super) partial: Vec<u8>,
     /// The frame under way is over the limit: drop bytes up to its end.
     skipping: bool,
+    /// Made when it is needed first, which is where a codec that panics is caught.
     #[cfg(feature = "codec")]
     codec: Option<Box<dyn Codec>>,
 }
@@ -48,11 +49,15 @@ impl Framer {
             partial: Vec::new(),
             skipping: false,
             #[cfg(feature = "codec")]
-            codec: match framing.rule {
-                Rule::Codec(make) => Some(make()),
-                _ => None,
-            },
+            codec: None,
         }
+    }
+
+    /// The codec, and the limit of a frame.
+    #[cfg(feature = "codec")]
+    fn codec(&mut self) -> Option<(&mut dyn Codec, usize)> {
+        let Rule::Codec(make) = self.framing.rule else { return None };
+        Some((&mut **self.codec.get_or_insert_with(make), self.framing.limit))
     }
 
     /// A new connection: what was left of the old one means nothing.
@@ -71,8 +76,8 @@ impl Framer {
             Rule::Between { start, end } => [start, message, end].concat().into(),
             Rule::Length(field) => field.prepend(message)?.into(),
             #[cfg(feature = "codec")]
-            Rule::Codec(_) => match &mut self.codec {
-                Some(codec) => codec.encode(message)?.into(),
+            Rule::Codec(_) => match self.codec() {
+                Some((codec, _)) => codec.encode(message)?.into(),
                 None => message.into(),
             },
         })
@@ -105,8 +110,8 @@ impl Framer {
             return Ok(());
         }
         #[cfg(feature = "codec")]
-        if let Some(codec) = &mut self.codec {
-            let result = codec.decode_message(bytes, self.framing.limit, &mut emit);
+        if let Some((codec, limit)) = self.codec() {
+            let result = codec.decode_message(bytes, limit, &mut emit);
             if result.is_err() {
                 self.reset();
             }
@@ -133,8 +138,8 @@ impl Framer {
     /// make the connection anew.
     pub(crate) fn push(&mut self, bytes: &[u8], mut emit: impl FnMut(&[u8])) -> Result<(), Fault> {
         #[cfg(feature = "codec")]
-        if let Some(codec) = &mut self.codec {
-            return codec.decode(bytes, self.framing.limit, &mut emit);
+        if let Some((codec, limit)) = self.codec() {
+            return codec.decode(bytes, limit, &mut emit);
         }
         if matches!(self.framing.rule, Rule::None) {
             if !bytes.is_empty() {

@@ -14,6 +14,7 @@ use super::Core;
 use super::ticket::{Queued, Slot, Ticket};
 use crate::error::{Error, Result};
 use crate::matcher::{Matcher, NoReply};
+use crate::panics::guarded;
 use crate::schedule::LONGEST;
 
 /// How long the daemon may take to say what became of bytes on a make-break link, which includes connecting.
@@ -163,10 +164,12 @@ impl<M: Matcher> Command<'_, M> {
         };
         let (number, tasks) = (core.tasks.number(), core.clone());
         let task = tokio::task::spawn_local(async move {
-            let result = command.await;
+            let result = guarded(command).await;
             core.tasks.remove(number);
-            if let Err(error) = result {
-                failed(&core, error);
+            match result {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => failed(&core, error),
+                Err(failure) => core.fail(&failure),
             }
         });
         tasks.tasks.add(number, super::tasks::Scope::Module, task.abort_handle());

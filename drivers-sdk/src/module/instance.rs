@@ -226,10 +226,7 @@ impl<D: Driver> Instance<D> {
 
     /// What the device sent.
     pub(crate) fn received(self: &Rc<Self>, bytes: &[u8], form: Form, acknowledge: u32) {
-        if let Err(failure) = guard(|| self.core.received(bytes, form, acknowledge)) {
-            // A matcher panicked.
-            return self.core.fail(&failure);
-        }
+        self.core.received(bytes, form, acknowledge);
         self.listen_for_silence();
         self.handle_received();
     }

@@ -22,7 +22,7 @@ use crate::channel::{Channel, HIGH_WATER};
 use crate::driver::Driver;
 use crate::module::Core;
 use crate::module::instance::{Instance, STOP_LIMIT};
-use crate::panics;
+use crate::panics::{self, guard};
 
 pub(crate) mod entry;
 
@@ -152,11 +152,19 @@ impl<D: Driver> Process<D> {
     }
 
     fn dispatch_to_module(&mut self, kind: Kind, header: Header, payload: &[u8]) {
+        match self.modules.get(&header.module) {
+            Some(instance) if !instance.core.is_over() => {
+                // It may meet the author's code: a matcher, a codec.
+                if let Err(failure) = guard(|| self.hand_on(instance, kind, header, payload)) {
+                    instance.core.fail(&failure);
+                }
+            }
+            _ => self.absent(kind, header),
+        }
+    }
+
+    fn hand_on(&self, instance: &Rc<Instance<D>>, kind: Kind, header: Header, payload: &[u8]) {
         let correlation = header.correlation;
-        let instance = match self.modules.get(&header.module) {
-            Some(instance) if !instance.core.is_over() => instance,
-            _ => return self.absent(kind, header),
-        };
         match kind {
             Kind::Call => instance.call(correlation, payload),
             Kind::Cancel => instance.cancel(correlation),
