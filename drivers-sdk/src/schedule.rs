@@ -21,7 +21,7 @@ use crate::module::instance::Instance;
 use crate::module::tasks::Scope;
 use crate::module::trouble::Trouble;
 
-/// Shortest period of a schedule: one of no time at all would never let anything else run.
+/// Shortest period of a schedule: shorter ones would hardly let anything else run.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Longest period, delay or time-out: a hundred years, because longer ones overflow clocks.
 pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -71,12 +71,16 @@ impl<D: Driver> Cx<D> {
     /// A run that takes longer than the period makes the next ones wait for a full period's mark: runs never overlap
     /// and never catch up in a burst. Made in `#[connected]`, the schedule lasts as long as the connection, so there is
     /// no need to cancel it in `#[disconnected]`. The log says when runs begin to fail, and when they work again.
+    ///
+    /// A period of 0, which settings say to switch something off, is never.
     pub fn every<F, R>(&self, period: Duration, work: F) -> Schedule
     where
         F: AsyncFn(&D, &Cx<D>) -> R + 'static,
         R: Outcome,
     {
-        let period = period.clamp(SHORTEST, LONGEST);
+        let Some(period) = self::period(period) else {
+            return Schedule { core: self.core.clone(), task: 0 };
+        };
         self.schedule(async move |instance: Rc<Instance<D>>| {
             let mut next = Instant::now() + period;
             let mut trouble = Trouble::default();

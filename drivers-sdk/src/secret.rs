@@ -6,8 +6,9 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-/// A password or key. It prints as `***`, and cannot be serialised, so it never gets into a status, a result or a
-/// log by accident; [`reveal`](Secret::reveal) is the one way to it.
+/// A password or key. It cannot be serialised or displayed, and its `Debug` is `***`, so it never gets into a status, a
+/// result or a log by accident, nor `***` to the device; [`reveal`](Secret::reveal) is the one way to it:
+/// `format!("PASS {}", password.reveal())`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -36,12 +37,6 @@ impl From<&str> for Secret {
 }
 
 impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }

@@ -10,9 +10,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::driver::{Output, Schemas};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::module::Core;
 use crate::settings::described;
+
+/// The keys that are not for drivers: what the link says, which `cx.set_connected` may correct.
+const HEADENDS: [&str; 2] = ["connected", "tls_verified"];
 
 /// What a module publishes. Derive it: each field is a status key, and its doc comment the description.
 ///
@@ -117,8 +120,19 @@ impl<S: Status> StatusHandle<S> {
         read(&self.value.borrow())
     }
 
-    /// Publishes a key that is not a field, for what is only known at run time; `None` removes it.
+    /// Publishes a key that is not a field, for what is only known at run time; `None` removes it. The keys of fields, and
+    /// those that Headend gives each module, are refused.
     pub fn set_key(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result {
+        if S::KEYS.contains(&key) {
+            return Err(Error::driver(format!(
+                "`{key}` is a field of the status: it is set with `cx.status.set`"
+            )));
+        }
+        if HEADENDS.contains(&key) {
+            return Err(Error::driver(format!(
+                "`{key}` is a status that Headend itself gives each module: choose another name"
+            )));
+        }
         SCRATCH.with_borrow_mut(|text| {
             text.clear();
             serde_json::to_writer(&mut *text, value)?;

@@ -158,6 +158,16 @@ fn a_cron_expression_that_makes_no_sense_is_the_callers_error() {
 }
 
 #[test]
+fn a_period_of_nothing_is_never() {
+    run(async {
+        let mut daemon = Daemon::of::<Clock>().await;
+        daemon.start(1, json!({"every": 0}), Some(1)).await;
+        daemon.wait(secs(30)).await;
+        assert_eq!(log(&mut daemon).await, json!(["kept", "cleared"]));
+    });
+}
+
+#[test]
 fn a_settings_update_ends_the_schedules_that_the_author_clears_and_no_other() {
     run(async {
         let mut daemon = Daemon::of::<Clock>().await;

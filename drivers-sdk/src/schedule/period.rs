@@ -46,7 +46,7 @@ impl Period for f32 {
     }
 }
 
-/// The period of a `#[poll]`; `None` if it is to run once.
+/// How long that is; `None` if it is never.
 pub fn period(every: impl Period) -> Option<Duration> {
     let every = every.duration();
     (!every.is_zero()).then(|| every.clamp(SHORTEST, LONGEST))

@@ -4,8 +4,8 @@ use drivers_sdk::prelude::*;
 use drivers_sdk_protocol::Kind;
 use serde_json::json;
 
-use super::support::run;
 use super::started;
+use super::support::run;
 
 #[test]
 fn arguments_that_do_not_fit_are_refused_by_name() {

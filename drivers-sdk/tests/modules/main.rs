@@ -170,8 +170,8 @@ impl Lamp {
     }
 
     #[function]
-    fn unknown_keys(&self, cx: &Cx<Self>) -> Result {
-        cx.status.set_key("input.voltage", &230)
+    fn set_key(&self, cx: &Cx<Self>, key: &str) -> Result {
+        cx.status.set_key(key, &230)
     }
 }
 

@@ -40,7 +40,10 @@ fn a_panic_in_a_function_ends_its_module_alone_and_tells_every_caller() {
         );
         let (_, log) = daemon.logs.iter().find(|(_, line)| line.starts_with("fatal: panic at ")).unwrap();
         assert!(log.contains("tests/modules/main.rs:") && log.contains(": a bulb\n"), "{log}");
-        assert!(log.lines().skip(1).any(|line| line.contains("break_down at ")), "the author's function: {log}");
+        assert!(
+            log.lines().skip(1).any(|line| line.contains("break_down at ")),
+            "the author's function: {log}"
+        );
 
         // The sibling works on, and its call is still there; the daemon may not know of the failure yet.
         assert_eq!(daemon.call(2, "power", json!([true])).await.unwrap(), json!(true));
@@ -162,7 +165,9 @@ async fn fails_alone(daemon: &mut Daemon, message: &str) {
 fn a_matcher_that_panics_at_what_the_end_of_a_connection_ends_fails_its_module_alone() {
     run(async {
         let down = json!({"reason": "closed", "detail": "", "connection": 2}).to_string();
-        for (makebreak, over) in [(false, Kind::LinkDown), (true, Kind::LinkDown), (true, Kind::ConnectionEnded)] {
+        for (makebreak, over) in
+            [(false, Kind::LinkDown), (true, Kind::LinkDown), (true, Kind::ConnectionEnded)]
+        {
             let mut daemon = two::<Quiet>(makebreak).await;
             let call = daemon.begin(1, "ask", json!([])).await;
             let (_, _, correlation) = daemon.transmitted(1).await;

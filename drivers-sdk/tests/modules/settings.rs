@@ -4,8 +4,8 @@ use drivers_sdk::prelude::*;
 use drivers_sdk_protocol::Kind;
 use serde_json::json;
 
-use super::support::{Daemon, answer, run};
 use super::started;
+use super::support::{Daemon, answer, run};
 
 #[test]
 fn settings_change_while_the_module_runs_or_are_refused_by_key() {
@@ -67,8 +67,22 @@ fn only_what_changed_is_published() {
         daemon.link_down(1, "reset", "").await;
         daemon.wait(secs(3)).await;
         assert_eq!(mine(&mut daemon), [pair("power", "")], "None removes the key");
-        daemon.call(1, "unknown_keys", json!([])).await.unwrap();
-        daemon.call(1, "unknown_keys", json!([])).await.unwrap();
+        daemon.call(1, "set_key", json!(["input.voltage"])).await.unwrap();
+        daemon.call(1, "set_key", json!(["input.voltage"])).await.unwrap();
         assert_eq!(mine(&mut daemon), [pair("input.voltage", "230")]);
+        for (key, why) in [
+            ("power", "`power` is a field of the status: it is set with `cx.status.set`"),
+            (
+                "connected",
+                "`connected` is a status that Headend itself gives each module: choose another name",
+            ),
+            (
+                "tls_verified",
+                "`tls_verified` is a status that Headend itself gives each module: choose another name",
+            ),
+        ] {
+            assert_eq!(daemon.call(1, "set_key", json!([key])).await.unwrap_err().message, why);
+        }
+        assert_eq!(mine(&mut daemon), []);
     });
 }
