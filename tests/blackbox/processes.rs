@@ -144,8 +144,11 @@ async fn a_raised_error_reaches_the_caller_with_its_words() {
     let module = daemon.module(&loaded.drivers[0], device.address, json!({})).await;
     daemon.api.reaches(&module, "running", true).await;
     let answer = daemon.api.exec(&module, "fail", json!([])).await;
-    assert!(answer.status.is_server_error() || answer.status.is_client_error(), "{answer:?}");
-    assert!(answer.text.contains("failed, as asked"), "{answer:?}");
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert_eq!(
+        (&answer.json()["code"], &answer.json()["error"]),
+        (&json!("asked"), &json!("failed, as asked"))
+    );
     for (function, arguments) in
         [("nothing", json!([])), ("add", json!(["seven"])), ("add", json!([1, 2, 3]))]
     {

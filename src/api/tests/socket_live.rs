@@ -179,6 +179,7 @@ async fn failures_have_their_codes() {
     let path = |name: &str| format!("/systems/{}/Desk_1/{name}", live.system);
     let failed = live.server.ask("POST", &path("fail"), json!([])).await;
     assert_eq!((failed.status, failed.json()["error"].as_str()), (418, Some("failed, as asked")));
+    assert_eq!(failed.json()["code"], "driver");
     assert_eq!(live.server.ask("POST", &path("nothing"), json!([])).await.status, 400);
     let support = live.server.new_key("support", &["public"]).await;
     assert_eq!(

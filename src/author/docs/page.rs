@@ -35,7 +35,9 @@ pub fn page(package: &str, manifest: &Manifest) -> String {
         fact("emulator", if manifest.emulator { "yes" } else { "no" });
     }
     settings(&mut page, &manifest.settings);
-    functions(&mut page, &manifest.functions);
+    let (hooks, called): (Vec<_>, Vec<_>) = manifest.functions.iter().partition(|function| function.webhook);
+    functions(&mut page, &called);
+    webhooks(&mut page, &hooks);
     status(&mut page, &manifest.status);
     page
 }
@@ -80,7 +82,7 @@ fn settings(page: &mut String, schema: &Value) {
     }
 }
 
-fn functions(page: &mut String, functions: &[Function]) {
+fn functions(page: &mut String, functions: &[&Function]) {
     page.push_str("\n## Functions\n");
     if functions.is_empty() {
         page.push_str("\nNone.\n");
@@ -105,6 +107,20 @@ fn functions(page: &mut String, functions: &[Function]) {
             Security::Support => page.push_str("\nFor support staff and administrators.\n"),
             Security::Administrator => page.push_str("\nFor administrators.\n"),
         }
+    }
+}
+
+fn webhooks(page: &mut String, functions: &[&Function]) {
+    if functions.is_empty() {
+        return;
+    }
+    page.push_str(concat!(
+        "\n## Webhooks\n\nOther services call these at `/api/engine/v2/modules/{id}/webhook/{name}?secret=…`. ",
+        "Administrators find the secrets at `GET /api/engine/v2/modules/{id}/webhooks`.\n",
+    ));
+    for function in functions {
+        let _ = write!(page, "\n### `{}`\n", function.name);
+        paragraph(page, &function.description);
     }
 }
 

@@ -61,6 +61,7 @@ fn a_page_has_what_the_driver_declares_and_nothing_breaks_its_tables() {
             {"name": "power", "description": "Turns it on.", "security": "support", "returns": {"type": "boolean"},
              "params": [{"name": "on", "schema": {"type": "boolean"}}, {"name": "fade", "schema": {"type": "integer"}, "optional": true}]},
             {"name": "reset", "security": "administrator", "returns": {"type": "null"}},
+            {"name": "ordered", "description": "Somebody ordered.", "security": "administrator", "webhook": true},
         ],
         "status": {"type": "object", "properties": {"power": {"type": ["boolean", "null"], "description": "Whether it burns."}}},
     }));
@@ -98,6 +99,14 @@ For support staff and administrators.
 ### `reset()`
 
 For administrators.
+
+## Webhooks
+
+Other services call these at `/api/engine/v2/modules/{id}/webhook/{name}?secret=…`. Administrators find the secrets at `GET /api/engine/v2/modules/{id}/webhooks`.
+
+### `ordered`
+
+Somebody ordered.
 
 ## Status
 

@@ -7,7 +7,11 @@ use super::{
     harness::{DEADLINE, Receipts, Recorder},
     kinds::{Bus, Kind, Rfc2217, Ssh, Tcp, Tls, WebSocket},
 };
-use std::process::Command;
+use futures_util::future::join_all;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// A network namespace with a loopback interface that can be cut.
 pub(super) struct Network(String);
@@ -145,6 +149,60 @@ fn a_silent_peer_is_found_under_every_kind_over_tcp() {
     });
 }
 
+/// With the options that users have. Prints how long after the cut each kind was found dead, and how long after the network was
+/// back it was up again.
+#[test]
+#[ignore = "measures for five minutes"]
+fn half_open_for_minutes() {
+    const CUT: Duration = Duration::from_secs(300);
+    async fn up<K: Kind>(connections: &Connections) -> (Recorder, impl Sized) {
+        let recorder = Recorder::new();
+        let held = connected::<K>(connections, &recorder).await;
+        (recorder, held)
+    }
+    /// Seconds from `start` until its state is so.
+    async fn until(start: Instant, recorder: &Recorder, is: impl Fn(&State) -> bool) -> f64 {
+        while !recorder.look(|record| record.states.last().is_some_and(&is)) {
+            assert!(start.elapsed() < CUT, "{:?}", recorder.look(|record| record.states.clone()));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        start.elapsed().as_secs_f64()
+    }
+    let Some(network) = Network::make("minutes") else { return };
+    network.inside(|| async {
+        let connections = Connections::new(Options::default());
+        let tcp = up::<Tcp>(&connections).await;
+        let tls = up::<Tls>(&connections).await;
+        let websocket = up::<WebSocket>(&connections).await;
+        let rfc2217 = up::<Rfc2217>(&connections).await;
+        let bus = up::<Bus>(&connections).await;
+        let ssh = up::<Ssh>(&connections).await;
+        let kinds = [
+            ("tcp", &tcp.0),
+            ("tls", &tls.0),
+            ("websocket", &websocket.0),
+            ("rfc2217", &rfc2217.0),
+            ("bus", &bus.0),
+            ("ssh", &ssh.0),
+        ];
+        network.lo("down");
+        let cut = Instant::now();
+        let silent = |state: &State| matches!(state, State::Down { .. });
+        let found = join_all(kinds.map(|(_, recorder)| until(cut, recorder, silent))).await;
+        for (_, recorder) in kinds {
+            let State::Down { reason, detail, .. } = recorder.ended(1).await else { unreachable!() };
+            assert_eq!(reason, Reason::Silent, "{detail}");
+        }
+        tokio::time::sleep_until((cut + CUT).into()).await;
+        network.lo("up");
+        let healed = Instant::now();
+        let back = join_all(kinds.map(|(_, recorder)| until(healed, recorder, State::is_up))).await;
+        for ((name, _), (found, back)) in kinds.iter().zip(found.iter().zip(back)) {
+            println!("{name:<10} found dead after {found:5.1} s, up again after {back:4.1} s");
+        }
+    });
+}
+
 /// The reset with which it ended the connection was lost.
 #[test]
 fn a_host_that_has_forgotten_the_connection_says_so_when_it_is_asked_for_a_sign_of_life() {
@@ -174,7 +232,7 @@ fn a_peer_that_was_away_without_a_word_and_comes_back_in_time_is_not_lost() {
         recorder.up_after(0).await;
         network.lo("down");
         Receipts::transmit(&link, "into the void").await.expect("the system takes it");
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
         network.lo("up");
         let mut got = [0; 13];
         let read = tokio::io::AsyncReadExt::read_exact(&mut stream, &mut got);

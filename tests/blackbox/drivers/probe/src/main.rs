@@ -89,7 +89,7 @@ impl Probe {
     /// Fails.
     #[function]
     fn fail(&self) -> Result<bool> {
-        Err(Error::new("asked", "failed, as asked"))
+        Err(Error::new("asked", "failed, as asked").with_status(409))
     }
 
     /// Says something in the log.
