@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -109,6 +110,15 @@ impl<D: Driver> Cx<D> {
     /// given to `#[received]` is looked at first.
     pub fn expect<M: Matcher>(&self, matcher: M) -> Command<'_, M> {
         Command::new(&self.core, None, matcher)
+    }
+
+    /// The next number of this range, for a protocol that numbers its requests: one after the other, and then from the beginning.
+    /// A module has one count, whatever the ranges: `cx.number(1..=0xffff)`.
+    pub fn number(&self, range: RangeInclusive<u32>) -> u32 {
+        let count = self.core.count.replace(self.core.count.get().wrapping_add(1));
+        let length = u64::from(range.end().saturating_sub(*range.start())) + 1;
+        // Less than the length, so no more than the end.
+        range.start().saturating_add(u32::try_from(count % length).unwrap_or(u32::MAX))
     }
 
     /// Fails the commands that wait for their turn (code `replaced`).

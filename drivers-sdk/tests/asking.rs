@@ -65,9 +65,27 @@ impl Server {
         cx.send("TELL").await
     }
 
+    #[function]
+    fn numbers(&self, cx: &Cx<Self>, from: u32, to: u32) -> Vec<u32> {
+        (0..4).map(|_| cx.number(from..=to)).collect()
+    }
+
     #[received]
     fn said(&self, cx: &Cx<Self>, line: &str) {
         cx.info(line);
+    }
+}
+
+#[tokio::test]
+async fn requests_are_numbered_within_their_range() {
+    let server = Harness::<Server>::new().await;
+    for (from, to, numbers) in [
+        (1, 3, [1, 2, 3, 1]),
+        (0, u32::MAX, [4, 5, 6, 7]),
+        (7, 7, [7; 4]),
+        (u32::MAX - 1, u32::MAX, [u32::MAX - 1, u32::MAX, u32::MAX - 1, u32::MAX]),
+    ] {
+        assert_eq!(server.call("numbers", (from, to)).await, Ok(json!(numbers)));
     }
 }
 

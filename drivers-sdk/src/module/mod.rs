@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) queue: Queue,
     pub(crate) tasks: Tasks,
     pub(crate) inbox: Inbox,
+    /// Numbers that it has been given for its requests.
+    pub(crate) count: Cell<u64>,
     pub(crate) system: RefCell<Option<Box<message::System>>>,
     /// Correlations of the subscriptions it made, and whether that was in `follow`.
     subscriptions: RefCell<Vec<(u32, Scope)>>,
@@ -92,6 +94,7 @@ impl Core {
             queue: Queue::new(makebreak),
             tasks: Tasks::default(),
             inbox: Inbox::default(),
+            count: Cell::new(0),
             system: RefCell::new(start.system.clone().map(Box::new)),
             subscriptions: RefCell::default(),
         }

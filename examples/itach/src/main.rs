@@ -32,9 +32,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Unit {
-    sent: Cell<u16>,
-}
+struct Unit;
 
 /// Relays, inputs and infrared of a Global Caché unit.
 #[driver(
@@ -97,8 +95,7 @@ impl Unit {
     #[function]
     async fn send_ir(&self, cx: &Cx<Self>, connector: String, code: String, repeat: Option<u32>) -> Result {
         let code = infrared(cx.settings().codes.get(&code).unwrap_or(&code), repeat)?;
-        let id = self.sent.replace(self.sent.get().wrapping_add(1));
-        let tag = format!("{},{id}", at(&connector)?);
+        let tag = format!("{},{}", at(&connector)?, cx.number(0..=0xffff));
         let busy = format!("busyir,{tag}");
         let busy = parse(move |line| line.eq_ignore_ascii_case(&busy).then_some(()))
             .refuses("somebody else sends infrared there just now");

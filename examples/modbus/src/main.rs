@@ -45,9 +45,7 @@ impl Options {
 }
 
 #[derive(Default)]
-struct Modbus {
-    requests: Cell<u16>,
-}
+struct Modbus;
 
 /// Whatever speaks Modbus TCP, or Modbus RTU through a serial gateway: its registers by name.
 #[driver(name = "Modbus device", module = "Modbus", tcp = 502, timeout_ms = 2000, retries = 1, settings = Options)]
@@ -125,8 +123,7 @@ impl Modbus {
 
     async fn ask(&self, cx: &Cx<Self>, request: Request) -> Result<Vec<u16>> {
         let (mode, unit) = (cx.settings().mode, cx.settings().unit);
-        let number =
-            if mode == Mode::Tcp { self.requests.replace(self.requests.get().wrapping_add(1)) } else { 0 };
+        let number = if mode == Mode::Tcp { cx.number(0..=0xffff) as u16 } else { 0 };
         let message = mode.wrap(number, unit, &request.encode());
         let reply = parse_bytes(move |message| {
             let (to, from, bytes) = mode.unwrap(message)?;

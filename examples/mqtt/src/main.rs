@@ -27,9 +27,7 @@ pub struct Options {
 }
 
 #[derive(Default)]
-struct Client {
-    sent: Cell<u16>,
-}
+struct Client;
 
 /// An MQTT broker: each topic it tells of is a key of the status.
 #[driver(
@@ -59,7 +57,7 @@ impl Client {
         if settings.topics.is_empty() {
             return Ok(());
         }
-        let id = self.number();
+        let id = number(cx);
         let granted = parse_bytes(move |packet| match Packet::read(packet)? {
             Packet::Subscribed { number, codes } if number == id => Some(Ok(codes)),
             _ => None,
@@ -128,7 +126,7 @@ impl Client {
         }
         let id = match qos.unwrap_or(1) {
             0 => None,
-            1 => Some(self.number()),
+            1 => Some(number(cx)),
             _ => return Err(Error::bad_request("qos is 0 or 1")),
         };
         let payload = payload.as_str().map_or_else(|| payload.to_string(), Into::into).into();
@@ -139,12 +137,11 @@ impl Client {
             Some(id) => command.reply(exact(published(id))).await,
         }
     }
+}
 
-    /// Of a packet that is answered: never 0.
-    fn number(&self) -> u16 {
-        self.sent.set(self.sent.get().checked_add(1).unwrap_or(1));
-        self.sent.get()
-    }
+/// Of a packet that is answered: never 0.
+fn number(cx: &Cx<Client>) -> u16 {
+    cx.number(1..=0xffff) as u16
 }
 
 #[cfg(test)]

@@ -59,9 +59,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Agent {
-    requests: Cell<i32>,
-}
+struct Agent;
 
 /// Any device with an SNMP agent: its objects by name.
 #[driver(
@@ -186,8 +184,7 @@ impl Agent {
         let settings = cx.settings();
         let writes = settings.write_community.as_ref().filter(|_| kind == SET);
         let community = writes.or(settings.community.as_ref()).map_or("public", Secret::reveal).into();
-        let number = self.requests.get().wrapping_add(1);
-        self.requests.set(number);
+        let number = cx.number(1..=0x7fff_ffff) as i32;
         let message = Message { community, kind, number, status: 0, index, bindings };
         let reply = parse_bytes(move |bytes| {
             let answer = Message::decode(bytes)?;
