@@ -77,7 +77,7 @@ pub(super) struct State {
     pub(super) over: Option<String>,
     pub(super) welcome: bool,
     pub(super) link: Link,
-    /// What the device model has said, piece by piece; the first of it.
+    /// What the device model has said, piece by piece or body by body; the first of it.
     pub(super) said: Vec<Vec<u8>>,
     pub(super) tamper: Tamper,
     /// How long a step waits for what the driver should do.
@@ -93,7 +93,7 @@ pub(super) struct Tamper {
     pub(super) deaf: bool,
     /// Each byte arrives by itself.
     pub(super) bytewise: bool,
-    /// So many bytes arrive; then the connection breaks.
+    /// So many bytes arrive, or so many requests are answered; then the connection breaks.
     pub(super) cut: Option<usize>,
     /// A service answers this instead.
     pub(super) garbage: Option<Vec<u8>>,
@@ -336,12 +336,18 @@ impl Daemon {
         self.tell(kind, bytes);
     }
 
-    /// What the device model says, if nothing goes wrong.
-    pub(super) fn said(self: &Rc<Self>, form: Form, bytes: &[u8]) {
+    /// Keeps what the device model says, for whoever wants to know what is said here.
+    pub(super) fn remember(&self, bytes: &[u8]) {
         let mut state = self.state();
         if state.said.len() < SAID {
             state.said.push(bytes.to_vec());
         }
+    }
+
+    /// What the device model says, if nothing goes wrong.
+    pub(super) fn said(self: &Rc<Self>, form: Form, bytes: &[u8]) {
+        self.remember(bytes);
+        let mut state = self.state();
         let Tamper { silent, bytewise, cut, .. } = state.tamper.clone();
         let whole = cut.is_none_or(|left| bytes.len() <= left);
         if let Some(left) = &mut state.tamper.cut {

@@ -13,7 +13,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::daemon::Daemon;
-use super::device::Far;
+use super::device::{Far, RECONNECT};
 use super::harness::Run;
 use super::report::{compare, text};
 use super::step::Step;
@@ -260,12 +260,23 @@ impl Daemon {
                         sleep(HTTP_LIMIT).await;
                         return this.fail(correlation, code::TIMEOUT, "the service did not answer");
                     }
+                    if let Some(left) = tamper.cut {
+                        this.state().tamper.cut = left.checked_sub(1);
+                        if left == 0 {
+                            this.connection_lost("the connection broke");
+                            this.link_up_after(RECONNECT);
+                            return this.fail(correlation, code::OFFLINE, "the connection broke");
+                        }
+                    }
                     if let Some(garbage) = tamper.garbage {
                         let response = HttpResponse { status: 200, headers: Vec::new() };
                         return respond(&this, correlation, &response, &garbage);
                     }
                     match ask(&this, device, &asked).await {
-                        Some((response, body)) => respond(&this, correlation, &response, &body),
+                        Some((response, body)) => {
+                            this.remember(&body);
+                            respond(&this, correlation, &response, &body);
+                        }
                         None => this.fail(correlation, code::OFFLINE, "the device model did not answer"),
                     }
                 });

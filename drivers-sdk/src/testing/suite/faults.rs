@@ -26,6 +26,8 @@ const FLAPS: u64 = 200;
 /// Bytes of a flood, and how many arrive at once, at least.
 const FLOOD: usize = 256 * 1024;
 const FLOOD_PIECE: usize = 2048;
+/// Messages of a flood, at most.
+const FLOOD_PIECES: usize = 3000;
 
 /// A driver with a device that is well.
 pub(super) struct Healthy {
@@ -113,7 +115,13 @@ impl<D: Driver> Suite<D> {
     async fn cut(&self, healthy: &Healthy, cuts: impl Iterator<Item = usize>) -> Result<(), String> {
         for cut in cuts {
             let run = self.connected(Tamper { cut: Some(cut), ..Tamper::default() }).await?;
-            let fault = format!("after a connection that broke when the device had said {cut} bytes");
+            let what = if self.manifest.kind == Kind::Service {
+                "answered {} of the requests"
+            } else {
+                "said {} bytes"
+            };
+            let had = what.replace("{}", &cut.to_string());
+            let fault = format!("after a connection that broke when the device had {had}");
             run.probe(&self.manifest).await.map_err(|why| format!("{fault}: {why}"))?;
             // A conversation that took another course may not have come as far.
             run.daemon.state().tamper.cut = None;
@@ -122,10 +130,13 @@ impl<D: Driver> Suite<D> {
         Ok(())
     }
 
-    /// The connection breaks after any byte of the device; then everything works again.
+    /// The connection breaks after any byte of the device, or any answer of a service; then everything works again.
     pub fn drops(&self) -> Verdict {
         self.with_device(async |healthy| {
-            let length: usize = healthy.said.iter().map(Vec::len).sum();
+            let length = match self.manifest.kind {
+                Kind::Service => healthy.said.len(),
+                _ => healthy.said.iter().map(Vec::len).sum(),
+            };
             let step = (length / CUTS).max(1);
             self.cut(healthy, (0..=length).step_by(step)).await
         })
@@ -240,11 +251,19 @@ impl<D: Driver> Suite<D> {
         }
         self.with_device(async |healthy| {
             let run = self.connected(Tamper::default()).await?;
-            let said = healthy.said.concat();
-            let said = if said.is_empty() { b"\r\n".to_vec() } else { said };
-            let said = said.repeat(FLOOD_PIECE.div_ceil(said.len()));
+            let stream = !self.manifest.udp && self.manifest.kind != Kind::Websocket;
+            let mut said = healthy.said.clone();
+            if said.is_empty() {
+                said.push(b"\r\n".to_vec());
+            }
+            if stream {
+                let all = said.concat();
+                said = vec![all.repeat(FLOOD_PIECE.div_ceil(all.len()))];
+            }
             let fault = "after a flood of what the device says";
-            let pieces: Vec<&[u8]> = vec![&said; FLOOD / said.len()];
+            let length: usize = said.iter().map(Vec::len).sum();
+            let count = (FLOOD / length.max(1) * said.len()).min(FLOOD_PIECES);
+            let pieces: Vec<&[u8]> = said.iter().map(Vec::as_slice).cycle().take(count).collect();
             self.instead_of_answers(&run, fault, &pieces).await?;
             self.recovered(&run, healthy, fault).await
         })
@@ -292,9 +311,11 @@ impl Run {
     pub(super) async fn says(&self, bytes: &[u8]) -> Result<(), String> {
         let bytes = bytes.to_vec();
         self.daemon_does(move |daemon| {
-            if daemon.look().link.open {
-                daemon.received(Form::Bytes, &bytes);
+            if !daemon.look().link.open {
+                return;
             }
+            let text = daemon.declaration.kind == Kind::Websocket && std::str::from_utf8(&bytes).is_ok();
+            daemon.received(if text { Form::Text } else { Form::Bytes }, &bytes);
         })
         .await
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use drivers_sdk_protocol::manifest::Kind;
-use drivers_sdk_protocol::message::Form;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
@@ -50,18 +49,7 @@ impl<D: Driver> Suite<D> {
                 run.probe(&self.manifest).await?;
                 continue;
             }
-            let piece = piece.clone();
-            let websocket = self.manifest.kind == Kind::Websocket;
-            run.daemon_does(move |daemon| {
-                if !daemon.look().link.open {
-                    return;
-                }
-                match std::str::from_utf8(&piece) {
-                    Ok(text) if websocket => daemon.received(Form::Text, text.as_bytes()),
-                    _ => daemon.received(Form::Bytes, &piece),
-                }
-            })
-            .await?;
+            run.says(piece).await?;
         }
         // A connection that the driver dropped is made again; time-outs end.
         run.pass(Duration::from_secs(15)).await

@@ -25,11 +25,11 @@
 //! | fault | played as |
 //! | --- | --- |
 //! | refused, unroutable, name unknown, handshake answered with something else | a link that does not come up, and one that goes down and stays so: callers |
-//! | accepted, then closed; reset or closed, in the middle of a frame or not; host gone; half-open; name leads elsewhere; address changed | the connection ends after any byte that the device said, the first included, and is made again |
+//! | accepted, then closed; reset or closed, in the middle of a frame or not; host gone; half-open; name leads elsewhere; address changed | the connection ends after any byte that the device said (of a service: any answer), and before the first, and is made again |
 //! | device says nothing | silence from the beginning, and later |
 //! | device takes nothing | what is sent is refused after 20 s |
 //! | one byte a second | byte by byte |
-//! | a flood of 100 MB | 256 KiB of what the device says, while calls wait and while none does |
+//! | a flood of 100 MB | 256 KiB of what the device says, or 3000 messages, while calls wait and while none does |
 //! | 200 flaps in a row | 200 flaps |
 //!
 //! What it cannot see: a status that is there and not true any more; what the link itself does in each fault, which is the daemon's and
