@@ -14,6 +14,7 @@
 
 use crate::error::{Error, Result};
 use crate::frame::Frame;
+use crate::module::inbox::{FRAME, LIMIT};
 
 /// What a matcher says of a frame.
 #[derive(Debug)]
@@ -170,9 +171,10 @@ pub fn parse_bytes<T: 'static>(
     Test(read)
 }
 
-/// Every frame up to the one that `end` matches, which is not part of the output.
+/// Every frame up to the one that `end` matches, which is not part of the output. After 4 MiB without an end the command fails
+/// with a `device` error.
 pub fn lines_until<M: Matcher>(end: M) -> LinesUntil<M> {
-    LinesUntil { end, lines: Vec::new() }
+    LinesUntil { end, lines: Vec::new(), size: 0 }
 }
 
 /// Made by [`lines_until`].
@@ -180,6 +182,7 @@ pub fn lines_until<M: Matcher>(end: M) -> LinesUntil<M> {
 pub struct LinesUntil<M> {
     end: M,
     lines: Vec<Frame>,
+    size: usize,
 }
 
 impl<M: Matcher> Matcher for LinesUntil<M> {
@@ -187,7 +190,12 @@ impl<M: Matcher> Matcher for LinesUntil<M> {
 
     fn offer(&mut self, frame: &[u8]) -> Match<Vec<Frame>> {
         match self.end.offer(frame) {
+            Match::No if self.size >= LIMIT => {
+                let what = format!("the reply does not end: more than {LIMIT} bytes of it came");
+                Match::Done(Err(Error::device(what)))
+            }
             Match::No => {
+                self.size += frame.len() + FRAME;
                 self.lines.push(Frame::from(frame));
                 Match::More
             }
@@ -199,6 +207,7 @@ impl<M: Matcher> Matcher for LinesUntil<M> {
     fn reset(&mut self) {
         self.end.reset();
         self.lines.clear();
+        self.size = 0;
     }
 }
 

@@ -58,7 +58,11 @@ impl Schedule {
     /// It ends with the connection, as if it had been made in `#[connected]`; at once if there is none.
     pub fn while_connected(self) -> Schedule {
         match self.core.link.is_up() {
-            true => self.core.tasks.change(self.task, |task| task.scope = Scope::Connection),
+            // Made in `#[connected]` it does so already, and if that runs again, then before that.
+            true => self.core.tasks.change(self.task, |task| match task.scope {
+                Scope::Meeting => {}
+                _ => task.scope = Scope::Connection,
+            }),
             false => self.cancel(),
         }
         self

@@ -16,7 +16,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::args::bare;
-use crate::channel::{Notice, Pending};
+use crate::channel::{Notice, Pending, Request};
 use crate::context::Cx;
 use crate::driver::{Driver, Need, Outcome};
 use crate::error::{Error, Result};
@@ -280,22 +280,36 @@ impl<T> Call<T> {
         let Call { core, place, function, args, output: _ } = self;
         Call { core, place, function, args, output: PhantomData }
     }
+
+    /// Makes the call, for whom the code that runs now works.
+    fn make(&self) -> Result<Request> {
+        let args = self.args.as_ref().map_err(Clone::clone)?;
+        let none = to_raw_value(&[(); 0])?;
+        let call = CallModule {
+            system: self.place.system.as_deref().map(Into::into),
+            module: self.place.module.as_str().into(),
+            index: self.place.index,
+            function: self.function.as_str().into(),
+            args: if args.get() == "null" { &none } else { args },
+            call: self.core.tasks.call(),
+        };
+        self.core.request(Kind::CallModule, &call)
+    }
 }
 
 impl Call {
-    /// Calls without waiting: an error goes to the log. The call ends with this module, and not with the function that makes
-    /// it.
+    /// Calls at once without waiting: an error goes to the log. The call ends with this module, and not with the function that
+    /// makes it; it is made for whom that was called, and has the time that is left for it.
     pub fn detach(self) {
-        let core = self.core.clone();
-        let what = format!("{self:?}");
-        let number = core.tasks.number();
+        // Made now: the daemon knows for whom only while the function is not over.
+        let request = self.make();
+        let (core, number) = (self.core.clone(), self.core.tasks.number());
         let task = tokio::task::spawn_local(async move {
-            let core = self.core.clone();
-            let result = self.await;
-            core.tasks.remove(number);
-            if let Err(error) = result {
-                core.log(Level::Warn, &format!("{what}: {error}"));
+            let result = async { request?.await };
+            if let Err(error) = result.await {
+                self.core.log(Level::Warn, &format!("{self:?}: {error}"));
             }
+            self.core.tasks.remove(number);
         });
         core.tasks.add(number, Scope::Module, task.abort_handle());
     }
@@ -307,19 +321,7 @@ impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let mut args = self.args?;
-            if args.get() == "null" {
-                args = to_raw_value(&[(); 0])?;
-            }
-            let call = CallModule {
-                system: self.place.system.as_deref().map(Into::into),
-                module: self.place.module.as_str().into(),
-                index: self.place.index,
-                function: self.function.as_str().into(),
-                args: &args,
-                call: self.core.tasks.call(),
-            };
-            let answer = self.core.request(Kind::CallModule, &call)?.await?;
+            let answer = self.make()?.await?;
             let json = if answer.is_empty() { b"null" } else { &*answer };
             serde_json::from_slice(json).map_err(|error| {
                 let (module, index, function) = (&self.place.module, self.place.index, &self.function);
@@ -330,7 +332,7 @@ impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
 }
 
 /// A subscription, to status or to a channel, to cancel it. Dropping this does not: a subscription ends with the module that made
-/// it, or with the next run of the `#[follow]` that did.
+/// it, with the connection in whose `#[connected]` it was made, or with the next run of the `#[follow]` that did.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     pub(crate) core: Rc<Core>,

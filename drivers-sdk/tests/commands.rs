@@ -74,6 +74,11 @@ impl Lamp {
     }
 
     #[function]
+    async fn hasten(&self, cx: &Cx<Self>) -> Result {
+        cx.send("haste").named("haste").timeout(millis(200)).await
+    }
+
+    #[function]
     async fn list(&self, cx: &Cx<Self>) -> Result<Vec<String>> {
         let lines = cx.send("list").reply(lines_until(exact("END")).unless(prefix("ACK"))).await?;
         Ok(lines.iter().map(|line| line.to_string()).collect())
@@ -209,6 +214,35 @@ fn a_newer_command_of_the_same_name_has_its_own_priority() {
             answer(&last).unwrap();
             assert_eq!(last.header.correlation == newest, sent == "level 3\n");
         }
+    });
+}
+
+#[test]
+fn a_command_without_a_reply_fails_in_its_time_if_the_device_takes_nothing() {
+    run(async {
+        let mut daemon = connected().await;
+        for (function, args, told, time) in [
+            ("hasten", json!([]), "`haste` was not sent within 200ms: the device takes nothing", millis(200)),
+            (
+                "tell",
+                json!(["hello"]),
+                "the command was not sent within 60s: the device takes nothing",
+                secs(60),
+            ),
+        ] {
+            let began = tokio::time::Instant::now();
+            let call = daemon.begin(1, function, args).await;
+            let (_, _, correlation) = daemon.transmitted(1).await;
+            let failure = daemon.result(call).await.unwrap_err();
+            assert_eq!((failure.code.as_str(), failure.message.as_str()), ("timeout", told));
+            assert!(began.elapsed() - time < millis(10), "{:?}", began.elapsed());
+            // Too late.
+            daemon.send(Kind::Done, 1, correlation, "").await;
+        }
+        let call = daemon.begin(1, "hasten", json!([])).await;
+        let (_, _, correlation) = daemon.transmitted(1).await;
+        daemon.send(Kind::Done, 1, correlation, "").await;
+        daemon.result(call).await.unwrap();
     });
 }
 
@@ -441,6 +475,31 @@ fn the_delay_of_a_command_holds_up_the_next() {
         assert_eq!(began.elapsed().as_millis() / 10, 200);
         daemon.received(1, "a=1\n").await;
         daemon.result(next).await.unwrap();
+    });
+}
+
+#[test]
+fn a_reply_that_never_ends_fails_and_is_not_kept_without_bound() {
+    run(async {
+        let mut daemon = connected().await;
+        let call = daemon.begin(1, "list", json!([])).await;
+        daemon.transmitted(1).await;
+        let lines = format!("{}\n", "x".repeat(1000)).repeat(100);
+        for _ in 0..39 {
+            daemon.received(1, &lines).await;
+        }
+        daemon.wait(millis(1)).await;
+        assert!(!daemon.has_frames(), "so much is allowed");
+        daemon.received(1, &lines.repeat(2)).await;
+        let failure = daemon.result(call).await.unwrap_err();
+        assert_eq!(
+            (failure.code.as_str(), failure.message.as_str()),
+            ("device", "the reply does not end: more than 4194304 bytes of it came")
+        );
+        let call = daemon.begin(1, "list", json!([])).await;
+        daemon.transmitted(1).await;
+        daemon.received(1, "one\nEND\n").await;
+        assert_eq!(daemon.result(call).await.unwrap(), json!(["one"]));
     });
 }
 

@@ -177,8 +177,11 @@ fn a_call_that_nobody_waits_for_is_made_and_its_failure_logged() {
     run(async {
         let mut daemon = room().await;
         let call = daemon.begin(1, "begin", json!([])).await;
-        assert_eq!(daemon.result(call).await, Ok(json!(null)));
+        // Before the function is over: until then the daemon knows for whom it works, and tells the other module.
         let frame = daemon.expect_kind(Kind::CallModule).await;
+        let asked: Value = serde_json::from_slice(&frame.payload).unwrap();
+        assert_eq!(asked["call"], call);
+        assert_eq!(daemon.result(call).await, Ok(json!(null)));
         let failure = json!({"code": "offline", "message": "unplugged"}).to_string();
         daemon.send(Kind::Failed, 1, frame.header.correlation, failure).await;
         daemon.wait(secs(1)).await;

@@ -15,6 +15,8 @@ struct Options {
 struct State {
     /// Runs of a schedule.
     beats: u32,
+    /// What was heard of a channel.
+    bells: u32,
 }
 
 #[derive(Default)]
@@ -28,6 +30,9 @@ impl Lamp {
     #[connected]
     async fn meet(&self, cx: &Cx<Self>) -> Result {
         cx.every(secs(100), async |_: &Lamp, cx: &Cx<Lamp>| cx.status.set(|status| status.beats += 1));
+        cx.monitor("bell", async |_: &Lamp, cx: &Cx<Lamp>, _: Value| {
+            cx.status.set(|status| status.bells += 1)
+        });
         let lamp = cx.settings().lamp;
         cx.send(format!("HELLO {lamp}")).reply(exact("HI").unless(prefix("NO"))).await
     }
@@ -144,4 +149,65 @@ async fn where_only_a_command_connects_it_runs_again_without_a_link() {
     gate.reply("HI\n").await;
     gate.expect_nothing(secs(600)).await;
     assert!(told(gate.log()).is_empty(), "that the device is away is no news: {:?}", gate.log());
+}
+
+#[tokio::test]
+async fn what_it_listens_to_ends_with_its_connection_and_before_it_runs_again() {
+    let system = MockSystem::new();
+    let lamp = Harness::<Lamp>::in_system(system.clone()).await;
+    let mut bells = 0;
+    let mut rings = async |heard: u32| {
+        system.publish("bell", 1);
+        lamp.advance(millis(1)).await;
+        bells += heard;
+        assert_eq!(lamp.status_now("bells"), Some(json!(bells)));
+    };
+    for _ in 0..2 {
+        lamp.connect().await;
+        for (said, pause) in [("NO\n", 1), ("NO\n", 2), ("HI\n", 0)] {
+            lamp.expect("HELLO 1\n").await;
+            lamp.reply(said).await;
+            rings(1).await;
+            lamp.advance(secs(pause)).await;
+        }
+        lamp.disconnect("closed").await;
+        rings(0).await;
+    }
+}
+
+#[derive(Default)]
+struct Signed;
+
+#[driver(name = "Signed", module = "Lamp", tcp = 5000, framing = lines("\n"))]
+impl Signed {
+    #[login]
+    fn sign_in(&self, cx: &Cx<Self>) {
+        cx.monitor("bell", async |_: &Signed, cx: &Cx<Signed>, _: Value| cx.info("bell"));
+        cx.every(secs(60), async |_: &Signed, cx: &Cx<Signed>| cx.info("beat"));
+    }
+
+    #[connected]
+    async fn meet(&self, cx: &Cx<Self>) -> Result {
+        cx.every(secs(60), async |_: &Signed, cx: &Cx<Signed>| cx.info("met")).while_connected();
+        cx.send("HELLO").reply(exact("HI").unless(prefix("NO"))).await
+    }
+}
+
+#[tokio::test]
+async fn what_the_login_has_begun_lasts_as_long_as_the_connection() {
+    let system = MockSystem::new();
+    let lamp = Harness::<Signed>::in_system(system.clone()).await;
+    lamp.connect().await;
+    for said in ["NO\n", "HI\n"] {
+        lamp.expect("HELLO\n").await;
+        lamp.reply(said).await;
+    }
+    lamp.advance(secs(60)).await;
+    system.publish("bell", 1);
+    lamp.advance(secs(1)).await;
+    lamp.disconnect("closed").await;
+    system.publish("bell", 2);
+    lamp.advance(secs(3600)).await;
+    let count = |what: &str| lamp.log().iter().filter(|(_, line)| line == what).count();
+    assert_eq!((count("beat"), count("met"), count("bell")), (1, 1, 1));
 }

@@ -17,7 +17,7 @@ use crate::matcher::{Matcher, NoReply};
 use crate::panics::guarded;
 use crate::schedule::LONGEST;
 
-/// How long the daemon may take to say what became of bytes on a make-break link, which includes connecting.
+/// How long bytes may take to be sent, which includes connecting on a make-break link.
 const TRANSMIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a command is held back for the login of yet another make-break connection.
@@ -36,7 +36,8 @@ pub struct Command<'a, M = NoReply> {
     form: Form,
     name: Option<Cow<'static, str>>,
     priority: i8,
-    timeout: Duration,
+    /// `None`: as the driver says.
+    timeout: Option<Duration>,
     retries: u32,
     delay: Duration,
     keep: Option<Duration>,
@@ -84,7 +85,7 @@ impl<'a, M> Command<'a, M> {
             form: Form::Bytes,
             name: None,
             priority: 0,
-            timeout: Duration::from_millis(declaration.timeout_ms).min(LONGEST),
+            timeout: None,
             retries: declaration.retries,
             delay: Duration::from_millis(declaration.delay_ms).min(LONGEST),
             keep: None,
@@ -111,9 +112,10 @@ impl<'a, M> Command<'a, M> {
         self
     }
 
-    /// How long to wait for the reply; `timeout_ms` of `#[driver]`, or 5 s, unless said otherwise.
+    /// How long to wait for the reply; `timeout_ms` of `#[driver]`, or 5 s, unless said otherwise. Without a reply, how long it
+    /// may take to be sent, to a device that takes nothing say; a minute, unless said otherwise.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout.min(LONGEST);
+        self.timeout = Some(timeout.min(LONGEST));
         self
     }
 
@@ -228,7 +230,9 @@ fn enter<M: Matcher>(command: Command<'_, M>) -> Result<impl Future<Output = Res
     if keep.is_none() && !core.link.takes_commands() {
         return Err(core.offline());
     }
-    let what = name.as_ref().map_or(String::new(), |name| format!(" to `{name}`"));
+    let declared = || Duration::from_millis(core.declaration.timeout_ms).min(LONGEST);
+    let limit = timeout.filter(|_| !M::REPLIES).unwrap_or(TRANSMIT_LIMIT);
+    let timeout = timeout.unwrap_or_else(declared);
     let keep = keep.map(|time| Instant::now() + time);
     // What the device says by itself refuses nothing.
     let refusal = core.declaration.refusal.filter(|_| message.is_some());
@@ -236,21 +240,23 @@ fn enter<M: Matcher>(command: Command<'_, M>) -> Result<impl Future<Output = Res
     core.queue.enter(slot.clone());
     let mut place = Place { core: core.clone(), slot, delay, deadline: None };
     Ok(async move {
-        let result = drive(&mut place, message, form, what, timeout, retries).await;
+        let result = drive(&mut place, message, form, (limit, timeout), retries).await;
         place.slot.ignore();
         result
     })
 }
 
+/// Sends it within `limit`, and waits so long for each reply.
 async fn drive<M: Matcher>(
     place: &mut Place<M>,
     message: Option<Vec<u8>>,
     form: Form,
-    what: String,
-    timeout: Duration,
+    (limit, timeout): (Duration, Duration),
     retries: u32,
 ) -> Result<M::Output> {
     let (core, slot) = (&place.core.clone(), place.slot.clone());
+    let name = slot.ticket().name.as_ref();
+    let what = || name.map_or(String::new(), |name| format!(" to `{name}`"));
     turn(core, slot.ticket(), message.is_some()).await?;
     slot.ticket().set_sent();
     let Some(message) = message else {
@@ -258,7 +264,7 @@ async fn drive<M: Matcher>(
         listen(core, &slot);
         core.inbox.offer_to(&*slot);
         return await_reply(place, timeout).await?.ok_or_else(|| {
-            Error::timeout(format!("the device did not say within {timeout:?} what was expected{what}"))
+            Error::timeout(format!("the device did not say within {timeout:?} what was expected{}", what()))
         });
     };
     let (mut attempts, mut logins) = (0, LOGINS);
@@ -273,7 +279,7 @@ async fn drive<M: Matcher>(
             tokio::select! {
                 biased;
                 reply = poll_fn(|context| slot.poll_reply(context)) => return reply,
-                sent = tokio::time::timeout(TRANSMIT_LIMIT, sent) => match sent {
+                sent = tokio::time::timeout(limit, sent) => match sent {
                     Ok(Ok(_)) => {}
                     // Nothing was sent: the connection that had been logged in to ended in this moment.
                     Ok(Err(error)) if error.code() == code::ENDED && logins > 0 && !slot.ticket().login => {
@@ -286,7 +292,12 @@ async fn drive<M: Matcher>(
                     }
                     Ok(Err(error)) if error.code() == code::ENDED => return Err(Error::offline(error.message())),
                     Ok(Err(error)) => return Err(error),
-                    Err(_) => return Err(core.offline()),
+                    Err(_) => {
+                        let command = name.map_or("the command".into(), |name| format!("`{name}`"));
+                        return Err(Error::timeout(format!(
+                            "{command} was not sent within {limit:?}: the device takes nothing"
+                        )));
+                    }
                 },
             }
         }
@@ -299,7 +310,7 @@ async fn drive<M: Matcher>(
         attempts += 1;
     }
     let behind = if core.inbox.is_full() { ": the device says more than #[received] takes" } else { "" };
-    Err(Error::timeout(format!("no reply{what} within {timeout:?}{behind}")))
+    Err(Error::timeout(format!("no reply{} within {timeout:?}{behind}", what())))
 }
 
 /// Waits until the command may be sent, whatever takes its turn away again meanwhile.

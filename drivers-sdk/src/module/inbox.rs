@@ -12,10 +12,10 @@ use super::ticket::Queued;
 use crate::frame::Frame;
 use crate::matcher::Match;
 
-/// How many bytes may be here before the device is held up even if a command waits for its reply.
+/// How many bytes may be here before the device is held up even if a command waits for its reply, and how long a reply may be.
 pub(crate) const LIMIT: usize = 4 * 1024 * 1024;
 /// What a frame takes beside its bytes.
-const FRAME: usize = 64;
+pub(crate) const FRAME: usize = 64;
 
 #[derive(Debug)]
 pub(crate) enum Arrived {

@@ -214,7 +214,7 @@ impl<D: Driver> Instance<D> {
             // A command makes the next connection, so none may wait for the login of the one that failed.
             self.core.queue.open();
         } else {
-            self.core.tasks.abort_connection();
+            self.core.end_connection();
         }
         if let Some(connected) = self.link_lost.take() {
             connected.wake();

@@ -64,7 +64,7 @@ pub(crate) struct Core {
     /// Numbers that it has been given for its requests.
     pub(crate) count: Cell<u64>,
     pub(crate) system: RefCell<Option<Box<message::System>>>,
-    /// Correlations of the subscriptions it made, and whether that was in `follow`.
+    /// Correlations of the subscriptions it made, and how long they live.
     subscriptions: RefCell<Vec<(u32, Scope)>>,
 }
 
@@ -188,9 +188,26 @@ impl Core {
     /// Ends what the last run of `follow` has subscribed to and scheduled.
     pub(crate) fn unfollow(&self) {
         self.tasks.abort_follow();
-        let mut followed = self.subscriptions.borrow().clone();
-        followed.retain(|(_, scope)| *scope == Scope::Follow);
-        followed.into_iter().for_each(|(number, _)| self.unsubscribe(number));
+        self.unsubscribe_all(Scope::Follow);
+    }
+
+    /// Ends what the last run of `connected` has subscribed to and scheduled.
+    pub(crate) fn end_meeting(&self) {
+        self.tasks.abort_scope(Scope::Meeting);
+        self.unsubscribe_all(Scope::Meeting);
+    }
+
+    /// Ends what was subscribed to and scheduled for this connection.
+    pub(crate) fn end_connection(&self) {
+        self.end_meeting();
+        self.tasks.abort_scope(Scope::Connection);
+        self.unsubscribe_all(Scope::Connection);
+    }
+
+    fn unsubscribe_all(&self, of: Scope) {
+        let mut ended = self.subscriptions.borrow().clone();
+        ended.retain(|(_, scope)| *scope == of);
+        ended.into_iter().for_each(|(number, _)| self.unsubscribe(number));
     }
 
     // === How the module ends ===

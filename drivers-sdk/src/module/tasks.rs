@@ -11,8 +11,10 @@ use tokio::task::AbortHandle;
 pub(crate) enum Scope {
     /// As long as the module.
     Module,
-    /// As long as the connection in whose `connected` it was made.
+    /// As long as the connection.
     Connection,
+    /// As long as the connection in whose `connected` it was made, or until that runs again.
+    Meeting,
     /// Until `follow`, in whose course it was made, runs anew.
     Follow,
 }
@@ -86,9 +88,9 @@ impl Tasks {
         }
     }
 
-    /// Ends what was made in `connected`.
-    pub(crate) fn abort_connection(&self) {
-        self.abort_all_that(|task| task.scope == Scope::Connection);
+    /// Ends what was made for so long.
+    pub(crate) fn abort_scope(&self, scope: Scope) {
+        self.abort_all_that(|task| task.scope == scope);
     }
 
     /// Ends the schedules that were made in `follow`, but for those that are to be kept.

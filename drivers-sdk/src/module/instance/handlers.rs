@@ -82,10 +82,13 @@ impl<D: Driver> Instance<D> {
     /// Runs `login`, and `connected` if that worked.
     async fn connected(self: &Rc<Self>, connection: u64) -> Result {
         let core = &self.core;
-        core.tasks.abort_connection();
+        core.end_connection();
         if D::DECLARATION.handlers.login && !core.link.makebreak {
             let mut login = pin!(self.log_in());
-            match self.while_connected(connection, |context| login.as_mut().poll(context)).await {
+            match self
+                .while_connected(connection, Scope::Connection, |context| login.as_mut().poll(context))
+                .await
+            {
                 None => {
                     // Many devices hang up with their refusal: that they refused comes first.
                     let last = poll_fn(|context| {
@@ -156,11 +159,12 @@ impl<D: Driver> Instance<D> {
         }
     }
 
-    /// Runs a handler as long as its connection lives, `None` if that ended first; what it schedules ends with the
-    /// connection.
+    /// Runs a handler as long as its connection lives, `None` if that ended first; what it schedules and listens to has this
+    /// scope.
     pub(super) async fn while_connected(
         &self,
         connection: u64,
+        scope: Scope,
         mut handler: impl FnMut(&mut Context<'_>) -> Poll<Result>,
     ) -> Option<Result> {
         poll_fn(|context| {
@@ -168,7 +172,7 @@ impl<D: Driver> Instance<D> {
                 return Poll::Ready(None);
             }
             self.link_lost.replace(Some(context.waker().clone()));
-            self.core.tasks.within(Scope::Connection, || handler(context)).map(Some)
+            self.core.tasks.within(scope, || handler(context)).map(Some)
         })
         .await
     }

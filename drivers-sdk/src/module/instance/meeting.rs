@@ -12,11 +12,12 @@
 //! ```
 //!
 //! Each run of `connected` is an event, so it takes turns with the other handlers and the pause holds up none of them. What a
-//! failed run has scheduled ends when the next begins. Each poll is a task, so it is never under way twice. A make-break link that
+//! failed run has scheduled and listens to ends when the next begins. Each poll is a task, so it is never under way twice. A make-break link that
 //! is down is tried by commands alone: there all this goes on without a link, else the module would never hear of the device again.
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -37,9 +38,10 @@ impl<D: Driver> Instance<D> {
         if core.link.connection.get() != connection {
             return;
         }
-        core.tasks.abort_connection();
+        core.end_meeting();
         let mut connected = pin!(self.driver.connected(&self.cx));
-        let result = self.while_connected(connection, |context| connected.as_mut().poll(context)).await;
+        let handler = |context: &mut Context<'_>| connected.as_mut().poll(context);
+        let result = self.while_connected(connection, Scope::Meeting, handler).await;
         let result = match result {
             Some(result) => result,
             None if core.link.makebreak && !core.link.is_up() => Err(core.offline()),
