@@ -117,7 +117,11 @@ impl Framing {
         self
     }
 
-    /// For [`lines`]: what is put after each command, where it differs from what ends a received line.
+    /// For [`lines`]: what is put after each command, where it differs from what ends a received line; with `""` a command is sent
+    /// as it is.
+    ///
+    /// A command that holds this in its midst is refused (code `bad_request`), for callers could have the device do what the
+    /// driver does not let them: where it is `\r`, `\n` or both, neither may be there.
     pub const fn send(mut self, delimiter: &'static str) -> Framing {
         assert!(matches!(self.rule, Rule::Delimited { .. }), "only lines(…) has a delimiter to send");
         if let Rule::Delimited { send, .. } = &mut self.rule {
@@ -134,6 +138,19 @@ impl Framing {
             *prompts = texts;
         }
         self
+    }
+
+    /// Whether a device would take this message for more than one.
+    pub(crate) fn splits(&self, message: &[u8]) -> bool {
+        const ENDS: &[u8] = b"\r\n";
+        match self.rule {
+            Rule::Delimited { send: [], .. } => false,
+            Rule::Delimited { send, .. } if send.iter().all(|byte| ENDS.contains(byte)) => {
+                message.iter().any(|byte| ENDS.contains(byte))
+            }
+            Rule::Delimited { send, .. } => message.windows(send.len()).any(|part| part == send),
+            _ => false,
+        }
     }
 
     /// The prompt that is at the front of `bytes`.

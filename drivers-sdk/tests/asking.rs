@@ -66,6 +66,11 @@ impl Server {
     }
 
     #[function]
+    async fn say(&self, cx: &Cx<Self>, what: String) -> Result {
+        cx.send(format!("SAY {what}")).await
+    }
+
+    #[function]
     fn numbers(&self, cx: &Cx<Self>, from: u32, to: u32) -> Vec<u32> {
         (0..4).map(|_| cx.number(from..=to)).collect()
     }
@@ -74,6 +79,17 @@ impl Server {
     fn said(&self, cx: &Cx<Self>, line: &str) {
         cx.info(line);
     }
+}
+
+#[tokio::test]
+async fn a_caller_cannot_end_a_command_and_begin_another() {
+    let server = Harness::<Server>::new().await;
+    server.connect().await;
+    server.push("hello\n").await;
+    let refused = server.call("say", ("hello\nDROP EVERYTHING",)).await.unwrap_err();
+    assert_eq!(refused.code(), "bad_request");
+    server.call("say", ("hello",)).await.unwrap();
+    server.expect("SAY hello\n").await;
 }
 
 #[tokio::test]

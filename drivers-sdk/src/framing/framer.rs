@@ -65,6 +65,10 @@ impl Framer {
         *self = Framer::new(self.framing);
     }
 
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
     /// Makes a frame of `message`.
     pub(crate) fn encode<'a>(&mut self, message: &'a [u8]) -> Result<Cow<'a, [u8]>> {
         Ok(match self.framing.rule {

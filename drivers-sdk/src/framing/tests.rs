@@ -166,6 +166,25 @@ fn a_prompt_needs_no_line_end_and_is_at_the_beginning_of_a_line() {
 }
 
 #[test]
+fn a_message_that_holds_what_ends_one_is_more_than_one() {
+    for (framing, message, splits) in [
+        (lines("\r"), "POWER ON", false),
+        (lines("\r"), "POWER ON\rPOWER OFF", true),
+        (lines("\r"), "POWER ON\nPOWER OFF", true),
+        (lines("\r\n"), "POWER ON\r", true),
+        (lines("\r\n").send(""), "POWER ON\rPOWER OFF\r", false),
+        (lines("\n").send(";"), "POWER ON\n", false),
+        (lines("\n").send(";"), "POWER ON;POWER OFF", true),
+        (lines("END"), "EDEN", false),
+        (lines("END"), "THE ENDS", true),
+        (lines("END"), "E", false),
+        (none(), "POWER ON\rPOWER OFF\r", false),
+    ] {
+        assert_eq!(framing.splits(message.as_bytes()), splits, "{framing:?} {message:?}");
+    }
+}
+
+#[test]
 fn a_line_over_the_limit_is_skipped_and_the_next_one_comes() {
     let framing = lines("\r\n").limit(5);
     for sizes in [&[1][..], &[3], &[100]] {

@@ -65,7 +65,12 @@ impl Link {
 
     /// Makes a frame of a message.
     pub(super) fn encode<'a>(&self, message: &'a [u8]) -> Result<Cow<'a, [u8]>> {
-        self.framer.borrow_mut().encode(message)
+        let mut framer = self.framer.borrow_mut();
+        if framer.framing().splits(message) {
+            let why = "a command cannot hold the end of a line: what follows would be another command";
+            return Err(Error::bad_request(why));
+        }
+        framer.encode(message)
     }
 
     /// Another stream, or none: what was half read means nothing.

@@ -82,20 +82,20 @@ impl Unit {
     /// Whether a relay or an input is closed. `connector` is `1:3`: module and connector.
     #[function]
     async fn state(&self, cx: &Cx<Self>, connector: String) -> Result<bool> {
-        self.ask(cx, format!("getstate,{}", at(&connector)?), connector).await
+        self.ask(cx, format!("getstate,{connector}"), connector).await
     }
 
     /// Closes or opens a relay.
     #[function]
     async fn relay(&self, cx: &Cx<Self>, connector: String, closed: bool) -> Result<bool> {
-        self.ask(cx, format!("setstate,{},{}", at(&connector)?, u8::from(closed)), connector).await
+        self.ask(cx, format!("setstate,{connector},{}", u8::from(closed)), connector).await
     }
 
     /// Sends an infrared code, by its name in the settings or as itself, and waits until it is sent.
     #[function]
     async fn send_ir(&self, cx: &Cx<Self>, connector: String, code: String, repeat: Option<u32>) -> Result {
         let code = infrared(cx.settings().codes.get(&code).unwrap_or(&code), repeat)?;
-        let tag = format!("{},{}", at(&connector)?, cx.number(0..=0xffff));
+        let tag = format!("{connector},{}", cx.number(0..=0xffff));
         let busy = format!("busyir,{tag}");
         let busy = parse(move |line| line.eq_ignore_ascii_case(&busy).then_some(()))
             .refuses("somebody else sends infrared there just now");
@@ -106,7 +106,7 @@ impl Unit {
     /// Stops what is being sent.
     #[function]
     async fn stop_ir(&self, cx: &Cx<Self>, connector: String) -> Result {
-        let stop = format!("stopir,{}", at(&connector)?);
+        let stop = format!("stopir,{connector}");
         cx.send(&*stop).reply(exact(&*stop)).await
     }
 
@@ -121,15 +121,6 @@ impl Unit {
 
 /// What an input says by itself begins with this.
 const CHANGE: &str = "statechange,";
-
-/// What goes into a command must not end it.
-fn at(connector: &str) -> Result<&str> {
-    let number = |text: &str| text.parse::<u8>().is_ok_and(|number| number > 0);
-    match connector.split_once(':') {
-        Some((module, place)) if number(module) && number(place) => Ok(connector),
-        _ => Err(Error::bad_request(format!("{connector:?} is no connector, such as 1:3"))),
-    }
-}
 
 /// `ERR_1:9,003`, `unknowncommand,14`.
 fn why(line: &str) -> Option<String> {

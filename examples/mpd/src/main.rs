@@ -53,7 +53,7 @@ struct Player;
 
 /// A Music Player Daemon.
 #[driver(
-    name = "Music Player Daemon", module = "Music", tcp = 6600, framing = lines("\n"), refusal = why,
+    name = "Music Player Daemon", module = "Music", tcp = 6600, framing = lines("\n").send(""), refusal = why,
     settings = Options, status = State,
 )]
 impl Player {
@@ -158,7 +158,8 @@ impl Player {
         let quoted =
             |text: &&str| text.lines().next().unwrap_or("").replace('\\', r"\\").replace('"', "\\\"");
         let arguments: String = arguments.iter().map(|text| format!(" \"{}\"", quoted(text))).collect();
-        let request = format!("noidle\ncommand_list_ok_begin\n{command}{arguments}\ncommand_list_end\nidle");
+        let request =
+            format!("noidle\ncommand_list_ok_begin\n{command}{arguments}\ncommand_list_end\nidle\n");
         let to_idle = exact("OK").or(prefix("changed: ").map(drop));
         let mut waiting = command.lines().count();
         let end = matching(move |line| {

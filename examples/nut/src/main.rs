@@ -124,13 +124,7 @@ impl Ups {
     }
 
     async fn ask<M: Matcher>(&self, cx: &Cx<Self>, words: &[&str], reply: M) -> Result<M::Output> {
-        // What is no word could be taken for more than one, or for another request.
-        let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "\"\\#=".contains(letter);
-        if words.iter().any(|word| word.is_empty() || word.contains(odd)) {
-            return Err(Error::bad_request(
-                "names and the password have no spaces, quotes, `\\`, `#` or `=`",
-            ));
-        }
+        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         cx.send(words.join(" ")).reply(reply).await
     }
 }
@@ -151,6 +145,16 @@ fn why(line: &str) -> Option<String> {
         other => other,
     };
     Some(sentence.to_owned())
+}
+
+/// A word as the server reads it: in quotes, if it could be taken for more than one, or for none.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| !letter.is_whitespace() && !"\"\\#=".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    let escaped = word.replace('\\', r"\\").replace('"', "\\\"").replace('#', r"\#");
+    format!("\"{escaped}\"")
 }
 
 /// `"a \"b\""` without its quotes.
