@@ -11,7 +11,7 @@ impl Echo {
     /// Sends a line; returns what the device answers.
     #[function]
     async fn echo(&self, cx: &Cx<Self>, line: String) -> Result<String> {
-        Ok(cx.send(line).reply(any()).await?.text().into_owned())
+        Ok(cx.send(line).reply(anything()).await?.text().into_owned())
     }
 }
 
