@@ -102,8 +102,8 @@ fn pairs(text: &str) -> String {
 fn json(text: &[u8]) -> Vec<u8> {
     let mut shown = Vec::with_capacity(text.len());
     let mut rest = text;
-    // The value to come is to be masked.
-    let mut secret = false;
+    // The value to come is to be masked; so are all of a list, of which there is one within the other.
+    let (mut secret, mut lists) = (false, Vec::new());
     while let Some(first) = rest.first() {
         let length = match first {
             b'"' => string(rest),
@@ -120,14 +120,24 @@ fn json(text: &[u8]) -> Vec<u8> {
                 shown.extend_from_slice(token);
             }
             b'{' | b'[' | b'}' | b']' | b',' => {
-                secret = false;
+                match first {
+                    b'[' | b'{' => lists.push(secret && *first == b'['),
+                    b']' | b'}' => drop(lists.pop()),
+                    _ => {}
+                }
+                secret = matches!(first, b'[' | b',') && lists.last() == Some(&true);
                 shown.extend_from_slice(token);
             }
-            _ if std::mem::take(&mut secret) => shown.extend_from_slice(b"\"***\""),
+            _ if std::mem::take(&mut secret) && !is_flag(token) => shown.extend_from_slice(b"\"***\""),
             _ => shown.extend_from_slice(token),
         }
     }
     shown
+}
+
+/// `"auth_enabled": false` tells nothing.
+fn is_flag(token: &[u8]) -> bool {
+    [&b"true"[..], b"false", b"null"].contains(&token.trim_ascii())
 }
 
 /// How long the string is that `text` begins with, as far as it goes.

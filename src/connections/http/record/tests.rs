@@ -83,7 +83,14 @@ fn what_is_cut_off_says_so_and_is_masked_all_the_same() {
 fn json_stays_as_it_is_but_for_its_secrets() {
     for (text, expected) in [
         (r#" {"b" : 1.5e-7 , "a":[true,{"pass\u0077ord":"h\"unter2","x":null}]} "#, None),
-        (r#"{"deep":[{"accessToken": -12, "y":"z"}],"tokens":["a"],"auth":{"kind":"basic"}}"#, None),
+        (
+            r#"{"deep":[{"accessToken": -12, "y":"z"}],"auth":{"kind":"basic"},"auth_en" : false ,"key":null}"#,
+            None,
+        ),
+        (
+            r#"{"tokens": ["a", [1, true], "b", {"x": "y"}, "c"], "x": ["d"]}"#,
+            Some(r#"{"tokens": ["***", ["***", true], "***", {"x": "y"}, "***"], "x": ["d"]}"#),
+        ),
         (r#"["key", "token"]"#, Some(r#"["key", "token"]"#)),
         ("no json: at all \"", Some("no json: at all \"")),
         ("{\"key\": 'hunter2', \"a\": 1}", Some(r#"{"key": "***", "a": 1}"#)),
@@ -114,19 +121,13 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// By the book.
-fn mask(value: &mut Value) {
+/// By the book. `secret`: by the name it goes by.
+fn mask(value: &mut Value, secret: bool) {
     match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                if is_secret(name) && !(value.is_object() || value.is_array()) {
-                    *value = MASK.into();
-                } else {
-                    mask(value);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| mask(value, is_secret(name))),
+        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, secret)),
+        Value::Bool(_) | Value::Null => {}
+        _ if secret => *value = MASK.into(),
         _ => {}
     }
 }
@@ -136,7 +137,7 @@ proptest! {
     fn any_json_is_masked(mut value in value(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
         let shown = json(text.expect("JSON").as_bytes());
-        mask(&mut value);
+        mask(&mut value, false);
         prop_assert_eq!(serde_json::from_slice::<Value>(&shown).expect("JSON"), value);
     }
 }
