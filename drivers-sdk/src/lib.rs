@@ -191,7 +191,8 @@ pub use drivers_sdk_macros::{
 pub use drivers_sdk_protocol::message::Level;
 pub use error::{Error, Refusable, Result};
 pub use frame::{Frame, FromFrame};
-pub use module::command::{Command, Name};
+pub use module::command::Command;
+pub use module::name::Name;
 pub use schedule::Schedule;
 pub use secret::Secret;
 pub use serde_json::{Value, json};

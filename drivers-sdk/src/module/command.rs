@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Core;
+use super::name::Name;
 use super::ticket::{Queued, Slot, Ticket};
 use crate::error::{Error, Result};
 use crate::matcher::{Matcher, NoReply};
@@ -43,30 +44,6 @@ pub struct Command<'a, M = NoReply> {
     keep: Option<Duration>,
     login: bool,
     matcher: M,
-}
-
-/// The name of a command, or none: a `&'static str`, a `String`, or an `Option` of one.
-pub trait Name {
-    #[doc(hidden)]
-    fn name(self) -> Option<Cow<'static, str>>;
-}
-
-impl Name for &'static str {
-    fn name(self) -> Option<Cow<'static, str>> {
-        Some(self.into())
-    }
-}
-
-impl Name for String {
-    fn name(self) -> Option<Cow<'static, str>> {
-        Some(self.into())
-    }
-}
-
-impl<N: Name> Name for Option<N> {
-    fn name(self) -> Option<Cow<'static, str>> {
-        self.and_then(N::name)
-    }
 }
 
 impl<M> std::fmt::Debug for Command<'_, M> {

@@ -27,6 +27,7 @@ pub(crate) mod exchange;
 pub(crate) mod inbox;
 pub(crate) mod instance;
 pub(crate) mod link;
+pub(crate) mod name;
 pub(crate) mod queue;
 pub(crate) mod share;
 pub(crate) mod tasks;

@@ -7,6 +7,7 @@ use syn::{ItemImpl, Type};
 
 use super::methods::{Function, Method, Methods, Output};
 use super::options::{DriverOptions, Need};
+use super::polls::polls;
 use crate::docs;
 use crate::settings::is_named;
 
@@ -314,52 +315,12 @@ fn handler(mark: &str, method: &Method) -> TokenStream {
 }
 
 /// Runs a method whose value nobody wants.
-fn run(method: &Method, arguments: impl Iterator<Item = TokenStream>) -> TokenStream {
+pub(super) fn run(method: &Method, arguments: impl Iterator<Item = TokenStream>) -> TokenStream {
     let invoked = invoke(method, arguments);
     match method.output {
         Output::Result(_) => quote! { let _ = #invoked?; },
         Output::Nothing | Output::Value(_) => quote! { let _ = #invoked; },
     }
-}
-
-/// What polls do, and how often, by their number.
-fn polls(methods: &Methods) -> Option<TokenStream> {
-    if methods.polls.is_empty() {
-        return None;
-    }
-    let runs = methods.polls.iter().enumerate().map(|(index, poll)| {
-        let run = run(&poll.method, std::iter::empty());
-        quote! { #index => { #run } }
-    });
-    let periods = methods.polls.iter().enumerate().map(|(index, poll)| {
-        let every = &poll.every;
-        quote_spanned! { every.span() => #index => ::drivers_sdk::__private::period(#every), }
-    });
-    Some(quote! {
-        async fn poll(
-            &self,
-            cx: &::drivers_sdk::__private::Cx<Self>,
-            poll: usize,
-        ) -> ::core::result::Result<(), ::drivers_sdk::__private::Error> {
-            let _ = cx;
-            match poll {
-                #(#runs)*
-                _ => {}
-            }
-            ::core::result::Result::Ok(())
-        }
-
-        fn period(
-            settings: &Self::Settings,
-            poll: usize,
-        ) -> ::core::option::Option<::core::time::Duration> {
-            let _ = settings;
-            match poll {
-                #(#periods)*
-                _ => ::core::option::Option::None,
-            }
-        }
-    })
 }
 
 /// What stands for a driver with a mistake in it, so that the mistake is the only error: types, and no code.

@@ -7,6 +7,7 @@ use syn::{ImplItem, Item, ItemImpl};
 pub(crate) mod generate;
 pub(crate) mod methods;
 mod options;
+mod polls;
 
 use methods::Methods;
 use options::DriverOptions;

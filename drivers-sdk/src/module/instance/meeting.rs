@@ -12,8 +12,9 @@
 //! ```
 //!
 //! Each run of `connected` is an event, so it takes turns with the other handlers and the pause holds up none of them. What a
-//! failed run has scheduled and listens to ends when the next begins. Each poll is a task, so it is never under way twice. A make-break link that
-//! is down is tried by commands alone: there all this goes on without a link, else the module would never hear of the device again.
+//! failed run has scheduled and listens to ends when the next begins. Each poll is a task, so it is never under way twice. A
+//! make-break link that is down is tried by commands alone: there all this goes on without a link, else the module would never
+//! hear of the device again.
 
 use std::pin::pin;
 use std::rc::Rc;
