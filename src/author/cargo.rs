@@ -3,10 +3,12 @@
 //! What cargo says while it builds goes to the terminal as it is. Programs are those of the `dev` profile: an author builds
 //! often and runs little.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use drivers_sdk_protocol::Manifest;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
 use super::{Error, Result, sdk};
@@ -145,11 +147,17 @@ impl Package {
         Ok((program, manifest))
     }
 
-    /// As [`manifest`](Self::manifest), and what goes wrong is not said on the terminal but given: cargo's words.
-    pub(super) fn build_silently(&self, colored: bool) -> Result<Result<(PathBuf, Manifest), String>> {
+    /// As [`manifest`](Self::manifest), and what goes wrong is not said on the terminal but given: cargo's words. Dropped,
+    /// it takes cargo and its compilers with it.
+    pub(super) async fn build_silently(&self, colored: bool) -> Result<Result<(PathBuf, Manifest), String>> {
         let mut command = self.cargo_build()?;
         command.args(["--quiet", if colored { "--color=always" } else { "--color=never" }]);
-        let output = command.output().map_err(Error::NoCargo)?;
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        #[expect(clippy::disallowed_methods, reason = "cargo has no parent-death signal: it is ended below")]
+        let child = tokio::process::Command::from(command).spawn().map_err(Error::NoCargo)?;
+        let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+        let output = child.wait_with_output().await.map_err(Error::NoCargo)?;
+        group.ended();
         let Some(program) = self.program(&output) else {
             return Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
         };
@@ -176,6 +184,23 @@ impl Package {
                 && message.target.is_some_and(|target| target.name == self.binary);
             message.executable.filter(|_| ours)
         })
+    }
+}
+
+/// The processes of a build; killed when it is dropped before they are done.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
     }
 }
 

@@ -19,15 +19,17 @@ mod tests;
 mod watch;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use drivers_sdk_protocol::Manifest;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::scratch::End;
 use super::{Error, Package, Result};
 use bench::Bench;
+use follow::Follow;
 use screen::{Known, Screen};
 use watch::Watch;
 
@@ -52,7 +54,13 @@ struct Built {
     took: Duration,
 }
 
-type Building = JoinHandle<Result<Result<Built, String>>>;
+/// What runs, and is shown.
+struct Running {
+    bench: Bench,
+    follow: Follow,
+}
+
+type Building = Pin<Box<dyn Future<Output = Result<Result<Built, String>>>>>;
 
 /// Settings as they are said on a command line: a JSON object, or a file of them.
 pub fn settings(said: &str) -> Result<String> {
@@ -63,61 +71,65 @@ pub fn settings(said: &str) -> Result<String> {
     std::fs::read_to_string(path).map_err(Error::disk(path, "read"))
 }
 
-/// Runs the driver until `quit`, the end of the input, SIGINT or SIGTERM.
+/// Runs the driver until `quit`, the end of the input, or a signal to end.
 pub fn dev(package: &Package, options: Options) -> Result<()> {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let threads = threads.map_err(Error::disk(&package.folder, "run"))?;
     let done = threads.block_on(run(package, options));
-    // A build or a line that is being typed must not hold the process.
+    // A line that is being typed must not hold the process.
     threads.shutdown_background();
     done
 }
 
 async fn run(package: &Package, options: Options) -> Result<()> {
     crate::tls::install_provider();
-    let unheard = || Error::disk(&package.folder, "run");
-    let mut terminate = signal(SignalKind::terminate()).map_err(unheard())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard())?;
+    let mut end = End::listen().map_err(Error::disk(&package.folder, "run"))?;
     let known = Known::default();
-    let (screen, mut lines) = screen::open(known.clone())?;
-    let mut bench: Option<Bench> = None;
+    let (screen, mut lines, _terminal) = screen::open(known.clone())?;
+    let mut running: Option<Running> = None;
     let mut watch = Watch::new(&package.workspace);
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut building: Option<Building> = None;
     let mut calls = JoinSet::new();
-    loop {
+    let ended = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = end.told() => break false,
             typed = lines.recv() => match typed.as_deref().map(str::trim) {
-                None | Some("quit" | "exit") => break,
+                None => break true,
+                Some("quit" | "exit") => break false,
                 Some("") => {}
-                Some(typed) => match &bench {
-                    Some(bench) => obey(bench, &screen, &known, typed, &mut calls),
+                Some(typed) => match &running {
+                    Some(running) => obey(running, &screen, &known, typed, &mut calls),
                     None => screen.say("the driver is not built yet"),
                 },
             },
             _ = look.tick(), if building.is_none() => if watch.changed() {
                 screen.say(&format!("building {} …", package.name));
-                let package = package.clone();
-                building = Some(spawn_blocking(move || build(&package, Screen::is_terminal())));
+                building = Some(Box::pin(build(package.clone())));
             },
             built = finished(&mut building) => {
                 building = None;
                 match built? {
                     Err(said) => {
-                        let goes_on = if bench.is_some() { "; what ran goes on" } else { "" };
+                        let goes_on = if running.is_some() { "; what ran goes on" } else { "" };
                         screen.say(&format!("{}\nnot built{goes_on}", said.trim_end()));
                     }
-                    Ok(built) => load(&mut bench, built, &options, &screen, &known).await?,
+                    Ok(built) => load(&mut running, built, &options, &screen, &known).await?,
                 }
             }
             _ = calls.join_next(), if !calls.is_empty() => {}
         }
-    }
-    if let Some(bench) = bench {
-        while calls.join_next().await.is_some() {}
+    };
+    if let Some(Running { bench, follow }) = running {
+        // Lines that come from a program or a file are all answered; a person who leaves waits for nothing.
+        while ended && !Screen::is_terminal() && !calls.is_empty() {
+            tokio::select! {
+                () = end.told() => break,
+                _ = calls.join_next() => {}
+            }
+        }
+        drop(follow);
         bench.stop().await;
     }
     Ok(())
@@ -126,62 +138,64 @@ async fn run(package: &Package, options: Options) -> Result<()> {
 /// The build that is under way, if there is one.
 async fn finished(building: &mut Option<Building>) -> Result<Result<Built, String>> {
     match building {
-        Some(building) => building.await.unwrap_or_else(|error| Ok(Err(error.to_string()))),
+        Some(building) => building.await,
         None => std::future::pending().await,
     }
 }
 
-fn build(package: &Package, colored: bool) -> Result<Result<Built, String>> {
+async fn build(package: Package) -> Result<Result<Built, String>> {
     let began = Instant::now();
-    Ok(package.build_silently(colored)?.map(|(program, manifest)| Built {
-        program,
-        manifest,
-        took: began.elapsed(),
-    }))
+    let built = package.build_silently(Screen::is_terminal()).await?;
+    Ok(built.map(|(program, manifest)| Built { program, manifest, took: began.elapsed() }))
 }
 
 /// Puts a program on the bench, which the first one sets up.
 async fn load(
-    bench: &mut Option<Bench>,
+    running: &mut Option<Running>,
     built: Built,
     options: &Options,
     screen: &Screen,
     known: &Known,
 ) -> Result<()> {
-    let manifest = std::sync::Arc::new(built.manifest);
-    let news = match bench {
-        Some(bench) => bench.load(&built.program, &manifest).await?,
+    let Built { program, manifest, took } = built;
+    let manifest = std::sync::Arc::new(manifest);
+    let (seconds, name) = (took.as_secs_f64(), &manifest.name);
+    let runs = format!("built in {seconds:.1} s; {name} runs. `help` says what can be done");
+    known.set(manifest.clone());
+    match running {
+        Some(running) => screen.say(&match running.bench.load(&program, &manifest).await? {
+            true => runs,
+            false => format!("built in {seconds:.1} s: the program is the same"),
+        }),
         None => {
-            let new = Bench::start(&built.program, &manifest, options).await?;
-            follow::everything(&new, screen);
-            *bench = Some(new);
-            true
+            let bench = Bench::start(&program, &manifest, options).await?;
+            screen.say(&runs);
+            let follow = Follow::everything(&bench, screen);
+            *running = Some(Running { bench, follow });
         }
-    };
-    let seconds = built.took.as_secs_f64();
-    screen.say(&match news {
-        true => format!("built in {seconds:.1} s; {} runs. `help` says what can be done", manifest.name),
-        false => format!("built in {seconds:.1} s: the program is the same"),
-    });
-    known.set(manifest);
+    }
     Ok(())
 }
 
 /// Does what a line says. A call is waited for beside what else is typed.
-fn obey(bench: &Bench, screen: &Screen, known: &Known, typed: &str, calls: &mut JoinSet<()>) {
+fn obey(running: &Running, screen: &Screen, known: &Known, typed: &str, calls: &mut JoinSet<()>) {
     let manifest = known.get().unwrap_or_default();
     let words = match line::words(typed) {
         Ok(words) => words,
         Err(problem) => return screen.say(&problem),
     };
     let Some((first, rest)) = words.split_first() else { return };
+    let Running { bench, follow } = running;
     match (*first, rest) {
         ("help", []) => screen.say(&line::help(&manifest)),
         ("status", []) => screen.say(&bench.status()),
         ("wire", []) => screen.say(&bench.wire()),
+        ("wire", ["on" | "off"]) => follow.show_wire(rest == ["on"]),
         _ => {
-            let function = manifest.functions.iter().find(|function| function.name == *first);
-            let args = line::arguments(function, rest);
+            let Some(function) = manifest.functions.iter().find(|function| function.name == *first) else {
+                return screen.say(&format!("there is no function {first}: `help` says what there is"));
+            };
+            let args = line::arguments(Some(function), rest);
             let (call, screen, name) = (bench.call(first, args), screen.clone(), (*first).to_owned());
             calls.spawn(async move {
                 let said = match call.await {

@@ -20,10 +20,9 @@ use std::path::{Path, PathBuf};
 
 use drivers_sdk_protocol::Manifest;
 use drivers_sdk_protocol::manifest::Kind;
-use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::scratch::{End, Scratch};
 use super::{Error, Package, Result};
 use crate::runtime::{self, Child, Launch, Output, Spawner};
 
@@ -41,7 +40,7 @@ pub struct Options {
     pub trampoline: Option<PathBuf>,
 }
 
-/// Builds the package and serves its model until SIGINT or SIGTERM; says where on standard output.
+/// Builds the package and serves its model until SIGINT, SIGTERM or SIGHUP; says where on standard output.
 pub fn emulate(package: &Package, options: Options) -> Result<()> {
     if let Some(settings) = &options.settings {
         object(settings)?;
@@ -55,13 +54,11 @@ pub fn emulate(package: &Package, options: Options) -> Result<()> {
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
     threads.map_err(Error::disk(&program, "run"))?.block_on(async {
         let emulator = Emulator::start(program.clone(), &manifest, options).await?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(Error::disk(&program, "run"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::disk(&program, "run"))?;
+        let mut end = End::listen().map_err(Error::disk(&program, "run"))?;
         println!("{emulator} (Ctrl-C ends it)");
         tokio::select! {
             error = emulator.run() => Err(error),
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+            () = end.told() => Ok(()),
         }
     })
 }
@@ -97,7 +94,7 @@ enum Port {
 struct Model {
     process: Child,
     output: Output,
-    folder: TempDir,
+    folder: Scratch,
 }
 
 impl Emulator {
@@ -177,7 +174,7 @@ impl Scheme {
 impl Model {
     async fn start(program: PathBuf, messages: bool, options: Options) -> Result<Model> {
         let failed = |why: io::Error| Error::disk(&program, "run")(why);
-        let folder = tempfile::Builder::new().prefix("headend-emulate-").tempdir().map_err(failed)?;
+        let folder = Scratch::new("headend-emulate-").map_err(failed)?;
         let listener = UnixListener::bind(path(&folder)).map_err(failed)?;
         let args: &[&str] = if messages { &["--emulator", "--messages"] } else { &["--emulator"] };
         let launch = Launch {
@@ -223,7 +220,7 @@ async fn pass(mut outside: TcpStream, socket: &Path) -> io::Result<()> {
     }
 }
 
-fn path(folder: &TempDir) -> PathBuf {
+fn path(folder: &Scratch) -> PathBuf {
     folder.path().join("device")
 }
 

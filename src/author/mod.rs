@@ -13,6 +13,7 @@ pub mod emulate;
 mod error;
 pub mod new;
 pub mod replay;
+mod scratch;
 pub mod sdk;
 
 pub use cargo::{Package, package, packages};

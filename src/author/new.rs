@@ -68,6 +68,12 @@ const WORKSPACE: &str = "\
 [workspace]
 members = []
 resolver = \"3\"
+
+# Quick to build, and small: a panic names its place, and the rest of what a debugger wants is left out.
+[profile.dev]
+debug = \"line-tables-only\"
+[profile.dev.package.\"*\"]
+debug = false
 ";
 
 const DEPENDENCIES: &str = "\

@@ -12,9 +12,9 @@ use drivers_sdk_protocol::replay::{Commands, Player, Said, Transport};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
+use super::scratch::End;
 use super::{Error, Result};
 
 /// Bytes read at once; no datagram is longer.
@@ -27,19 +27,17 @@ pub fn is_recording(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "recording") || path.is_file()
 }
 
-/// Serves a recording until SIGINT or SIGTERM, on a free port of loopback if none is said; says where on standard output.
+/// Serves a recording until SIGINT, SIGTERM or SIGHUP, on a free port of loopback if none is said; says where on standard output.
 pub fn replay(recording: &Path, listen: Option<SocketAddr>) -> Result<()> {
     let text = std::fs::read_to_string(recording).map_err(Error::disk(recording, "read"))?;
     let player = Player::read(&text).map_err(|error| Error::place(recording, error.to_string()))?;
     let address = listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
     threads.map_err(Error::disk(recording, "played"))?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(Error::disk(recording, "played"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::disk(recording, "played"))?;
+        let mut end = End::listen().map_err(Error::disk(recording, "played"))?;
         tokio::select! {
             failed = serve(recording, player, address) => failed,
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+            () = end.told() => Ok(()),
         }
     })
 }

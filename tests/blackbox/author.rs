@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{PATIENCE, headend, kept, processes};
+use crate::support::{PATIENCE, authors_target, headend, kept, processes};
 
 const KINDS: [&str; 6] = ["udp", "http", "serial", "websocket", "ssh", "logic"];
 
@@ -49,7 +49,7 @@ impl Desk {
         let path = std::env::var("PATH").unwrap();
         command.current_dir(folder).stdin(Stdio::null());
         command.env("PATH", format!("{}:{path}", beside.display()));
-        command.env("CARGO_TARGET_DIR", kept().join("author-target"));
+        command.env("CARGO_TARGET_DIR", authors_target());
         for (name, value) in [("NAME", "An Author"), ("EMAIL", "author@example.com")] {
             command.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value);
         }
@@ -84,7 +84,7 @@ fn both(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// `headend emulate` that runs; killed when it is dropped.
+/// `headend emulate` that runs; ended when it is dropped.
 struct Emulator {
     child: Child,
     uri: String,
@@ -116,7 +116,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
     }
 }

@@ -1,12 +1,17 @@
 //! `headend driver dev`, as an author has it at their desk: the driver changes while the device stays connected.
 
+mod terminal;
+
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::support::{device::Device, headend};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{authors_target, device::Device, headend};
 
 /// The first build compiles the SDK and what it stands on, perhaps on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(420);
@@ -48,10 +53,10 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(folder: &Path, target: &Path, device: &Device) -> Dev {
+    fn start(folder: &Path, device: &Device) -> Dev {
         let mut command = headend();
         command.args(["driver", "dev"]).arg(folder).args(["--connect", &device.address.to_string()]);
-        command.env("CARGO_TARGET_DIR", target).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.env("CARGO_TARGET_DIR", authors_target()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, said) = mpsc::channel();
@@ -94,36 +99,41 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // So that it tidies up.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
     }
 }
 
-/// A package with the SDK of this work tree.
-fn package(folder: &Path) -> PathBuf {
+const LAMP: &str = "[package]\nname = \"lamp\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\ndrivers-sdk = \"0.1\"\n";
+
+/// As a repository has it that `headend driver new` made.
+const WORKSPACE: &str = r#"
+[workspace]
+[profile.dev]
+debug = "line-tables-only"
+[profile.dev.package."*"]
+debug = false
+"#;
+
+/// Makes this a package with the SDK of this work tree.
+fn package(folder: &Path, manifest: &str) {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers-sdk");
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
-    write(
-        "Cargo.toml",
-        "[package]\nname = \"lamp\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\ndrivers-sdk = \"0.1\"\n\n[workspace]\n",
-    );
-    write(".cargo/config.toml", &format!("[patch.crates-io]\ndrivers-sdk = {{ path = {sdk:?} }}\n"));
-    write("src/main.rs", DRIVER);
-    folder.join("src/main.rs")
+    let config = format!("[patch.crates-io]\ndrivers-sdk = {{ path = {sdk:?} }}\n");
+    fs::create_dir_all(folder.join(".cargo")).unwrap();
+    fs::create_dir_all(folder.join("src")).unwrap();
+    fs::write(folder.join(".cargo/config.toml"), config).unwrap();
+    fs::write(folder.join("Cargo.toml"), format!("{manifest}{WORKSPACE}")).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_driver_that_is_saved_takes_over_and_the_connection_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let source = package(folder.path());
-    // Kept from run to run: what is compiled of the SDK.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev");
+    package(folder.path(), LAMP);
+    let source = folder.path().join("src/main.rs");
+    fs::write(&source, DRIVER).unwrap();
     let device = Device::start().await;
-    let mut dev = Dev::start(folder.path(), &target, &device);
+    let mut dev = Dev::start(folder.path(), &device);
     dev.says("building lamp");
     dev.says("Lamp runs");
     dev.has_said("status  connected = true");
@@ -141,7 +151,7 @@ async fn a_driver_that_is_saved_takes_over_and_the_connection_stays() {
         ("help", "power on:boolean  Switches it."),
         ("wire", r"received  power         LAMP OFF\n"),
         ("power maybe", "power failed: "),
-        ("explode", "explode failed: "),
+        ("explode", "there is no function explode"),
         ("power {", "a bracket is open"),
     ] {
         dev.types(typed);
@@ -149,13 +159,13 @@ async fn a_driver_that_is_saved_takes_over_and_the_connection_stays() {
     }
 
     // It does not compile: the compiler says why, and what runs goes on.
-    std::fs::write(&source, DRIVER.replace("\"first\".to_owned()", "first.to_owned()")).unwrap();
+    fs::write(&source, DRIVER.replace("\"first\".to_owned()", "first.to_owned()")).unwrap();
     dev.says("cannot find value `first`");
     dev.says("not built; what ran goes on");
     dev.types("power true");
     dev.says("power = \"first\"");
 
-    std::fs::write(&source, DRIVER.replace("\"first\"", "\"second\"")).unwrap();
+    fs::write(&source, DRIVER.replace("\"first\"", "\"second\"")).unwrap();
     dev.says("Lamp runs");
     // What is asked while it takes over is still answered by the one before.
     let mut answered = String::new();

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use drivers_sdk_protocol::Manifest;
 use drivers_sdk_protocol::manifest::{Kind, Security};
 use serde_json::value::RawValue;
-use tempfile::TempDir;
 
-use super::Options;
+use super::{Options, follow};
+use crate::author::scratch::Scratch;
 use crate::author::{Error, Result};
 use crate::connections::recorder::format::{About, Format, Writer};
 use crate::connections::{self, Connections};
@@ -34,7 +34,7 @@ pub(super) struct Bench {
     pub(super) runtime: Runtime,
     repositories: Repositories,
     store: store::Handle,
-    folder: TempDir,
+    folder: Scratch,
 }
 
 impl Bench {
@@ -42,7 +42,7 @@ impl Bench {
     pub(super) async fn start(program: &Path, manifest: &Manifest, options: &Options) -> Result<Bench> {
         let module = module(manifest, options)?;
         let settings = settings(options)?;
-        let folder = tempfile::Builder::new().prefix("headend-dev-").tempdir();
+        let folder = Scratch::new("headend-dev-");
         let folder = folder.map_err(Error::disk(&std::env::temp_dir(), "written"))?;
         let failed = |what: &'static str, why: String| Error::place(folder.path(), format!("{what}: {why}"));
         let store = store::sqlite::open(folder.path().join("headend.db"));
@@ -140,8 +140,7 @@ impl Bench {
     pub(super) fn status(&self) -> String {
         let mut lines = Vec::new();
         if let Some(view) = self.runtime.module(MODULE) {
-            let why = view.detail.map_or_else(String::new, |detail| format!(": {detail}"));
-            lines.push(format!("{}{why}", view.state.as_str()));
+            lines.push(follow::word(view.state.as_str(), view.detail.as_deref()));
         }
         let status = self.runtime.status(MODULE).unwrap_or_default();
         lines.extend(status.iter().map(|(key, value)| format!("  {key} = {value}")));

@@ -7,9 +7,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// What is no function.
-const OWN: [(&str, &str); 4] = [
+const OWN: [(&str, &str); 6] = [
     ("status", "the module's state and status"),
     ("wire", "the last of what went over the wire"),
+    ("wire off", "shows no more of it"),
+    ("wire on", "shows it again"),
     ("help", "this"),
     ("quit", "ends it"),
 ];
@@ -108,14 +110,22 @@ pub(super) fn help(manifest: &Manifest) -> String {
     let mut rows = Vec::new();
     for function in &manifest.functions {
         let params: Vec<String> = function.params.iter().map(signature).collect();
-        let what = function.description.lines().next().unwrap_or_default();
+        let what = sentence(&function.description);
         rows.push((format!("{} {}", function.name, params.join(" ")), what));
     }
-    rows.extend(OWN.map(|(name, what)| (name.to_owned(), what)));
+    rows.extend(OWN.map(|(name, what)| (name.to_owned(), what.to_owned())));
     let width = rows.iter().map(|(call, _)| call.chars().count()).max().unwrap_or_default();
     let rows: Vec<String> =
         rows.iter().map(|(call, what)| format!("  {call:width$}  {what}").trim_end().to_owned()).collect();
     rows.join("\n")
+}
+
+/// The first of a description.
+fn sentence(description: &str) -> String {
+    let lines: Vec<_> =
+        description.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    let text = lines.join(" ");
+    text.split_once(". ").map_or(text.clone(), |(first, _)| format!("{first}."))
 }
 
 /// The function whose arguments are being typed.

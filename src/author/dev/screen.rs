@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use drivers_sdk_protocol::Manifest;
 use parking_lot::Mutex;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::completion::Completer;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -47,8 +48,22 @@ impl Screen {
     }
 }
 
+/// Puts the terminal back to what it was when it is dropped: a line may be half typed then.
+pub(super) struct Terminal(Option<Termios>);
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+            let mut out = std::io::stdout().lock();
+            // The prompt is taken away.
+            let _ = out.write_all(b"\r\x1b[K").and_then(|()| out.flush());
+        }
+    }
+}
+
 /// Opens it; gives the lines that are typed, until the end of the input.
-pub(super) fn open(known: Known) -> Result<(Screen, mpsc::UnboundedReceiver<String>)> {
+pub(super) fn open(known: Known) -> Result<(Screen, mpsc::UnboundedReceiver<String>, Terminal)> {
     let (typed, lines) = mpsc::unbounded_channel();
     if !Screen::is_terminal() {
         std::thread::spawn(move || {
@@ -59,11 +74,12 @@ pub(super) fn open(known: Known) -> Result<(Screen, mpsc::UnboundedReceiver<Stri
             let mut out = std::io::stdout().lock();
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         };
-        return Ok((Screen(Arc::new(Mutex::new(Box::new(print)))), lines));
+        return Ok((Screen(Arc::new(Mutex::new(Box::new(print)))), lines, Terminal(None)));
     }
     let unusable = |error: rustyline::error::ReadlineError| {
         Error::Usage(format!("this terminal cannot be used: {error}"))
     };
+    let terminal = Terminal(tcgetattr(std::io::stdin()).ok());
     let config = Config::builder().completion_type(CompletionType::List).build();
     let mut editor = Editor::<Prompt, DefaultHistory>::with_config(config).map_err(unusable)?;
     editor.set_helper(Some(Prompt(known)));
@@ -79,7 +95,7 @@ pub(super) fn open(known: Known) -> Result<(Screen, mpsc::UnboundedReceiver<Stri
         }
     });
     let print = move |text: String| drop(printer.print(text));
-    Ok((Screen(Arc::new(Mutex::new(Box::new(print)))), lines))
+    Ok((Screen(Arc::new(Mutex::new(Box::new(print)))), lines, terminal))
 }
 
 /// What the line editor asks.

@@ -19,6 +19,11 @@ pub fn kept() -> PathBuf {
     folder
 }
 
+/// Where the cargo of drivers' authors compiles, whatever their repository.
+pub fn authors_target() -> PathBuf {
+    kept().join("author-target")
+}
+
 impl Builds {
     /// Waits until nobody else compiles, and puts the common folder into a data directory.
     pub fn take(data: &Path) -> Builds {

@@ -13,7 +13,7 @@ pub mod web;
 use std::time::{Duration, Instant};
 
 pub use api::Api;
-pub use builds::kept;
+pub use builds::{authors_target, kept};
 pub use daemon::{Daemon, Setup, headend};
 pub use socket::Socket;
 
