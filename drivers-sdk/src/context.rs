@@ -127,7 +127,7 @@ impl<D: Driver> Cx<D> {
     }
 
     /// Cuts what comes from now on, and makes frames of what is sent, in another way than `#[driver(framing = …)]` says, for
-    /// a device whose framing is a setting. `#[login]` is the place for it, before the device is asked anything. It stays so on
+    /// a device whose framing is a setting: `cx.framing(lines(&cx.settings().delimiter))`. `#[login]` is the place for it, before the device is asked anything. It stays so on
     /// later connections; what a device says there by itself, before the login has begun, is cut as it was on the last one.
     pub fn framing(&self, framing: Framing) {
         self.core.reframe(framing);
@@ -163,7 +163,7 @@ impl<D: Driver> Cx<D> {
 
     /// Runs a command on the SSH server that the module is connected to, beside its shell:
     /// `cx.ssh_exec("uptime").await?.stdout.text()`. Whatever its exit status is, that is no error: see
-    /// [`Output::ok`](crate::Output::ok).
+    /// [`SshOutput::ok`](crate::SshOutput::ok).
     pub fn ssh_exec(&self, command: impl Into<String>) -> SshCommand<'_> {
         SshCommand::new(&self.core, command.into())
     }

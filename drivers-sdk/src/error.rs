@@ -93,6 +93,26 @@ impl Error {
         self.0.code == code::TIMEOUT
     }
 
+    /// The caller asked for something that makes no sense, or with arguments that do not fit.
+    pub fn is_bad_request(&self) -> bool {
+        self.0.code == code::BAD_REQUEST
+    }
+
+    /// There is no such module.
+    pub fn is_not_found(&self) -> bool {
+        self.0.code == code::NOT_FOUND
+    }
+
+    /// The module has no such function.
+    pub fn is_unknown_function(&self) -> bool {
+        self.0.code == code::UNKNOWN_FUNCTION
+    }
+
+    /// The module stopped, this one or the one that was called, or is not running.
+    pub fn is_stopped(&self) -> bool {
+        self.0.code == code::STOPPED
+    }
+
     /// A newer command of the same name took this one's place.
     pub fn is_replaced(&self) -> bool {
         self.0.code == code::REPLACED

@@ -59,6 +59,18 @@ impl From<&str> for Frame {
     }
 }
 
+impl From<Vec<u8>> for Frame {
+    fn from(bytes: Vec<u8>) -> Frame {
+        Frame { bytes: bytes.into(), is_text: false }
+    }
+}
+
+impl From<String> for Frame {
+    fn from(text: String) -> Frame {
+        Frame::from(text.into_bytes())
+    }
+}
+
 impl From<Frame> for Vec<u8> {
     fn from(frame: Frame) -> Vec<u8> {
         frame.bytes.into_vec()
@@ -70,6 +82,12 @@ impl Deref for Frame {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        self
     }
 }
 
@@ -96,6 +114,25 @@ impl PartialEq<str> for Frame {
 impl PartialEq<&str> for Frame {
     fn eq(&self, text: &&str) -> bool {
         **self == *text.as_bytes()
+    }
+}
+
+impl PartialEq<[u8]> for Frame {
+    fn eq(&self, bytes: &[u8]) -> bool {
+        **self == *bytes
+    }
+}
+
+impl PartialEq<&[u8]> for Frame {
+    fn eq(&self, bytes: &&[u8]) -> bool {
+        **self == **bytes
+    }
+}
+
+/// Such as `b"\x06"`.
+impl<const N: usize> PartialEq<&[u8; N]> for Frame {
+    fn eq(&self, bytes: &&[u8; N]) -> bool {
+        **self == **bytes
     }
 }
 
@@ -167,5 +204,21 @@ impl<'a> FromFrame<'a> for &'a Frame {
 impl FromFrame<'_> for Frame {
     fn from_frame(frame: &Frame) -> Result<Self> {
         Ok(frame.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_its_bytes_however_it_was_made() {
+        let frame = Frame::from("OK");
+        assert_eq!(frame, Frame::from(String::from("OK")));
+        assert_eq!(frame, Frame::from(vec![b'O', b'K']));
+        let slice: &[u8] = b"OK";
+        assert!(frame == "OK" && frame == b"OK" && frame == slice && frame == *slice);
+        assert!(frame != b"OK\0" && frame != "ok" && frame != b"O"[..]);
+        assert_eq!(AsRef::<[u8]>::as_ref(&frame), b"OK");
     }
 }

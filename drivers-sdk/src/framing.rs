@@ -32,13 +32,13 @@ pub struct Framing {
 enum Rule {
     None,
     Delimited {
-        receive: &'static [u8],
-        send: &'static [u8],
+        receive: Marker,
+        send: Marker,
         prompts: &'static [&'static str],
     },
     Between {
-        start: &'static [u8],
-        end: &'static [u8],
+        start: Marker,
+        end: Marker,
     },
     Fixed {
         length: usize,
@@ -49,19 +49,46 @@ enum Rule {
     Codec(codec::Make),
 }
 
+/// What begins or ends a frame: a few bytes, its own, so that a setting may say them.
+#[derive(Clone, Copy, Debug)]
+struct Marker {
+    bytes: [u8; MARKER],
+    length: usize,
+}
+
+/// Longest delimiter or marker, in bytes.
+const MARKER: usize = 32;
+
+impl Marker {
+    const fn new(text: &[u8]) -> Marker {
+        assert!(text.len() <= MARKER, "a delimiter or marker of more than 32 bytes");
+        let mut bytes = [0; MARKER];
+        bytes.split_at_mut(text.len()).0.copy_from_slice(text);
+        Marker { bytes, length: text.len() }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
 /// No framing: bytes come as they arrive and are sent as they are.
 pub const fn none() -> Framing {
     Framing { rule: Rule::None, limit: DEFAULT_LIMIT }
 }
 
 /// Frames of text that end with `delimiter`, which is taken off what is received and put after what is sent.
-pub const fn lines(delimiter: &'static str) -> Framing {
+///
+/// It has 1 to 32 bytes; another is an error of the compiler in `#[driver(…)]`. In [`Cx::framing`](crate::Cx::framing) it panics, so
+/// a setting must be looked at before.
+pub const fn lines(delimiter: &str) -> Framing {
     delimited(delimiter.as_bytes())
 }
 
 /// As [`lines`], for a delimiter that is no text: `delimited(b"\xff")`.
-pub const fn delimited(delimiter: &'static [u8]) -> Framing {
+pub const fn delimited(delimiter: &[u8]) -> Framing {
     assert!(!delimiter.is_empty(), "the delimiter is empty");
+    let delimiter = Marker::new(delimiter);
     Framing {
         rule: Rule::Delimited { receive: delimiter, send: delimiter, prompts: &[] },
         limit: DEFAULT_LIMIT,
@@ -72,9 +99,9 @@ pub const fn delimited(delimiter: &'static [u8]) -> Framing {
 /// `between(b"\x02", b"\x03")`. What the device sends outside of them is dropped.
 ///
 /// A frame ends at the first `end` after its `start`, whatever else is in it; where markers are escaped, it takes a codec.
-pub const fn between(start: &'static [u8], end: &'static [u8]) -> Framing {
+pub const fn between(start: &[u8], end: &[u8]) -> Framing {
     assert!(!start.is_empty() && !end.is_empty(), "a marker of between(…) is empty");
-    Framing { rule: Rule::Between { start, end }, limit: DEFAULT_LIMIT }
+    Framing { rule: Rule::Between { start: Marker::new(start), end: Marker::new(end) }, limit: DEFAULT_LIMIT }
 }
 
 /// Frames of exactly `length` bytes; what is sent is sent as it is.
@@ -110,9 +137,13 @@ pub const fn idle_gap(gap: Duration) -> Framing {
 }
 
 impl Framing {
-    /// Largest frame that may be received, in bytes. A longer one is skipped; where its length says so, or a codec, the
-    /// stream is out of step, so the connection is made anew.
+    /// Largest frame that may be received, in bytes; all of [`fixed`] have their one length. A longer one is skipped; where its
+    /// length says so, or a codec, the stream is out of step, so the connection is made anew.
     pub const fn limit(mut self, bytes: usize) -> Framing {
+        assert!(
+            !matches!(self.rule, Rule::Fixed { .. }),
+            "fixed(…) has no limit: its frames have one length"
+        );
         self.limit = bytes;
         self
     }
@@ -122,10 +153,10 @@ impl Framing {
     ///
     /// A command that holds this in its midst is refused (code `bad_request`), for callers could have the device do what the
     /// driver does not let them: where it is `\r`, `\n` or both, neither may be there.
-    pub const fn send(mut self, delimiter: &'static str) -> Framing {
+    pub const fn send(mut self, delimiter: &str) -> Framing {
         assert!(matches!(self.rule, Rule::Delimited { .. }), "only lines(…) has a delimiter to send");
         if let Rule::Delimited { send, .. } = &mut self.rule {
-            *send = delimiter.as_bytes();
+            *send = Marker::new(delimiter.as_bytes());
         }
         self
     }
@@ -143,13 +174,13 @@ impl Framing {
     /// Whether a device would take this message for more than one.
     pub(crate) fn splits(&self, message: &[u8]) -> bool {
         const ENDS: &[u8] = b"\r\n";
-        match self.rule {
-            Rule::Delimited { send: [], .. } => false,
-            Rule::Delimited { send, .. } if send.iter().all(|byte| ENDS.contains(byte)) => {
+        let Rule::Delimited { send, .. } = &self.rule else { return false };
+        match send.as_bytes() {
+            [] => false,
+            send if send.iter().all(|byte| ENDS.contains(byte)) => {
                 message.iter().any(|byte| ENDS.contains(byte))
             }
-            Rule::Delimited { send, .. } => message.windows(send.len()).any(|part| part == send),
-            _ => false,
+            send => message.windows(send.len()).any(|part| part == send),
         }
     }
 
@@ -170,7 +201,9 @@ impl Framing {
 
     /// For [`length_field`]: how many bytes the length has, 1 to 8.
     pub const fn width(mut self, bytes: usize) -> Framing {
-        let field = self.length("only length_field() has a width");
+        let field =
+            self.length("only length_field() has a width: that of length_prefixed(…) is its argument");
+        assert!(!field.bare, "only length_field() has a width: that of length_prefixed(…) is its argument");
         self.rule = Rule::Length(field.of_width(bytes));
         self
     }

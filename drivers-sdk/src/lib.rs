@@ -197,7 +197,7 @@ pub use schedule::Schedule;
 pub use secret::Secret;
 pub use serde_json::{Value, json};
 pub use settings::Settings;
-pub use ssh::{Output, SshCommand};
+pub use ssh::{SshCommand, SshOutput};
 pub use status::{Status, StatusHandle};
 /// A moment, by the clock that [`sleep`] goes by, which a test may stop: for device models that tell the time.
 pub use tokio::time::Instant;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use drivers_sdk_protocol::Kind;
-use drivers_sdk_protocol::message::{SshExec, SshOutput};
+use drivers_sdk_protocol::message::{SshExec, SshOutput as Head};
 
 use crate::error::{Error, Result};
 use crate::frame::Frame;
@@ -30,7 +30,7 @@ impl std::fmt::Debug for SshCommand<'_> {
 
 /// How a command on an SSH server ended, and what it wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
+pub struct SshOutput {
     /// Its exit status; `None` if a signal ended it or the server does not say.
     pub status: Option<u32>,
     /// The signal that ended it, such as `TERM`.
@@ -41,9 +41,9 @@ pub struct Output {
     pub stderr: Frame,
 }
 
-impl Output {
+impl SshOutput {
     /// Itself if the command ended well, with status 0; else a `device` error with what it complained of.
-    pub fn ok(self) -> Result<Output> {
+    pub fn ok(self) -> Result<SshOutput> {
         let how = match (self.status, &self.signal) {
             (Some(0), _) => return Ok(self),
             (Some(status), _) => format!("ended with status {status}"),
@@ -69,19 +69,19 @@ impl<'a> SshCommand<'a> {
 }
 
 impl<'a> IntoFuture for SshCommand<'a> {
-    type Output = Result<Output>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<Output>> + 'a>>;
+    type Output = Result<SshOutput>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<SshOutput>> + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let exec = serde_json::to_vec(&self.exec)?;
             let request = self.core.request_feature(Kind::SshExec, |out| out.extend_from_slice(&exec))?;
-            let (SshOutput { status, signal, stdout }, written) = headed(request.await?)?;
+            let (Head { status, signal, stdout }, written) = headed(request.await?)?;
             let (stdout, stderr) = usize::try_from(stdout)
                 .ok()
                 .and_then(|length| written.split_at_checked(length))
                 .ok_or_else(|| Error::driver("an answer of the daemon is cut off"))?;
-            Ok(Output { status, signal, stdout: stdout.into(), stderr: stderr.into() })
+            Ok(SshOutput { status, signal, stdout: stdout.into(), stderr: stderr.into() })
         })
     }
 }

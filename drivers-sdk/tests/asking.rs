@@ -1,6 +1,7 @@
 //! What a driver makes of the answers that it gets: refusals, and text that is none.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use drivers_sdk::Instant;
 use drivers_sdk::prelude::*;
 use drivers_sdk::testing::*;
 
@@ -197,4 +198,59 @@ async fn what_the_device_says_in_the_midst_of_a_reply_is_received() {
     assert_eq!(call.await, Ok(json!(["a", "b"])));
     lamp.logged("EVENT 1").await;
     lamp.logged("EVENT 2").await;
+}
+
+#[derive(Default)]
+struct Slow;
+
+#[driver(name = "Slow", module = "Slow", tcp = 5000, framing = lines("\n"), delay_ms = 500)]
+impl Slow {
+    #[function]
+    async fn step(&self, cx: &Cx<Self>, hasty: bool) -> Result {
+        let command = cx.send("STEP").reply(exact("OK"));
+        if hasty { command.delay(millis(0)).await } else { command.await }
+    }
+}
+
+#[tokio::test]
+async fn a_device_has_the_time_that_its_driver_says_between_two_commands() {
+    let slow = Harness::<Slow>::new().await;
+    slow.connect().await;
+    for (hasty, given_up, pause) in
+        [(false, false, 500), (true, false, 0), (false, true, 500), (true, true, 0)]
+    {
+        let call = slow.call("step", (hasty,));
+        slow.expect("STEP\n").await;
+        if given_up {
+            drop(call);
+            slow.reply("OK\n").await;
+        } else {
+            slow.reply("OK\n").await;
+            call.await.unwrap();
+        }
+        let next = slow.call("step", (true,));
+        if pause > 0 {
+            slow.expect_nothing(millis(pause - 100)).await;
+            slow.advance(millis(100)).await;
+        }
+        let began = Instant::now();
+        slow.expect("STEP\n").await;
+        assert!(began.elapsed() < millis(100), "{:?}", began.elapsed());
+        slow.reply("OK\n").await;
+        next.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_error_says_what_it_is() {
+    let slow = Harness::<Slow>::new().await;
+    assert!(slow.call("step", ()).await.unwrap_err().is_bad_request());
+    assert!(slow.call("leap", ()).await.unwrap_err().is_unknown_function());
+    assert!(slow.call("step", (true,)).await.unwrap_err().is_offline());
+    slow.connect().await;
+    let call = slow.call("step", (true,));
+    slow.expect("STEP\n").await;
+    slow.stop().await;
+    let stopped = call.await.unwrap_err();
+    assert!(stopped.is_stopped() && !stopped.is_offline() && !stopped.is_not_found(), "{stopped:?}");
 }

@@ -59,7 +59,7 @@ impl Muteable for Machine {
     async fn mute(&self, cx: &Cx<Self>, on: bool, layer: Option<Layer>, output: Option<u32>) -> Result<bool> {
         let said = json!([layer, output]).to_string();
         cx.info(said);
-        cx.status.set(|status| status.mute = Some(OneOrEach::One(on)));
+        cx.status.set(|status| status.mute = Some(on.into()));
         Ok(on)
     }
 

@@ -33,6 +33,11 @@ impl Lamp {
     async fn power(&self, cx: &Cx<Self>, on: bool) -> Result {
         cx.send(format!("POWER {on}")).priority(100).reply(exact("OK")).await
     }
+
+    #[function]
+    fn locked_out(&self, cx: &Cx<Self>) {
+        cx.login_failed("the session is over");
+    }
 }
 
 async fn start(link: Option<u64>) -> Daemon {
@@ -115,6 +120,22 @@ fn a_device_that_does_not_greet_is_left_and_has_refused_nobody() {
         let Disconnect { connection, reason } = Disconnect::read(&left.payload).unwrap();
         assert_eq!(connection, 1);
         assert!(reason.starts_with("the login was not answered: "), "{reason}");
+    });
+}
+
+#[test]
+fn a_driver_says_later_that_the_device_does_not_let_it_in() {
+    run(async {
+        let mut daemon = start(Some(6)).await;
+        daemon.received(1, "HELLO 7\n").await;
+        daemon.transmitted(1).await;
+        daemon.received(1, "WELCOME\n").await;
+        daemon.transmitted(1).await;
+        let call = daemon.begin(1, "locked_out", json!([])).await;
+        let failed = daemon.expect_kind(Kind::LoginFailed).await;
+        let Disconnect { connection, reason } = Disconnect::read(&failed.payload).unwrap();
+        assert_eq!((connection, reason), (6, "the session is over"));
+        daemon.result(call).await.unwrap();
     });
 }
 

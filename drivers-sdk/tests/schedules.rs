@@ -20,14 +20,27 @@ struct Options {
     zone: String,
 }
 
+thread_local! {
+    /// What was done in all, and how many modules are gone.
+    static DONE: Cell<u32> = const { Cell::new(0) };
+    static GONE: Cell<u32> = const { Cell::new(0) };
+}
+
 #[derive(Default)]
 struct Clock {
     log: RefCell<Vec<&'static str>>,
 }
 
+impl Drop for Clock {
+    fn drop(&mut self) {
+        GONE.set(GONE.get() + 1);
+    }
+}
+
 #[driver(name = "Clock", module = "Clock", tcp = 13, framing = lines("\n"), settings = Options)]
 impl Clock {
     fn note(&self, what: &'static str) {
+        DONE.set(DONE.get() + 1);
         self.log.borrow_mut().push(what);
     }
 
@@ -140,9 +153,13 @@ fn cron_runs_by_the_clock_of_the_place_and_not_after_the_module() {
         daemon.wait(secs(8 * 3600 + 60)).await;
         assert_eq!(log(&mut daemon).await, json!(["wake"]));
 
+        let done = DONE.get();
+        daemon.wait(secs(86_400)).await;
+        assert_eq!(DONE.get(), done + 1, "it goes on");
         daemon.send(Kind::Stop, 1, 9, "").await;
         daemon.expect(Kind::Done, 9).await;
         daemon.wait(secs(7 * 86_400)).await;
+        assert_eq!((DONE.get(), GONE.get()), (done + 1, 1));
         assert!(!daemon.has_frames());
     });
 }

@@ -127,7 +127,7 @@ impl Switchable for Panel {
 impl Blinds for Panel {
     async fn move_blind(&self, cx: &Cx<Self>, closed: f64, _: Option<u32>) -> Result {
         let shown = if self.breaks(cx, "blinds are open") { 100.0 - closed } else { closed };
-        cx.status.set(|status| status.blind = Some(OneOrEach::Each([(1, shown), (2, shown)].into())));
+        cx.status.set(|status| status.blind = Some(BTreeMap::from([(1, shown), (2, shown)]).into()));
         Ok(())
     }
 

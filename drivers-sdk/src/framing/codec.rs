@@ -90,6 +90,10 @@ where
 
 /// A codec whatever its items are.
 pub(super) trait Codec {
+    /// Bytes that it has not made frames of yet.
+    #[cfg(test)]
+    fn held(&self) -> usize;
+
     fn encode(&mut self, message: &[u8]) -> Result<Vec<u8>>;
 
     /// Takes bytes as they arrived and emits every whole frame.
@@ -139,6 +143,11 @@ impl<C> Codec for Coded<C>
 where
     C: Decoder<Item: AsRef<[u8]>, Error: fmt::Display> + Encoder<Bytes, Error: fmt::Display>,
 {
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     fn encode(&mut self, message: &[u8]) -> Result<Vec<u8>> {
         let mut out = BytesMut::new();
         match self.codec.encode(Bytes::copy_from_slice(message), &mut out) {

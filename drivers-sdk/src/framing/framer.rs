@@ -60,6 +60,12 @@ impl Framer {
         Some((&mut **self.codec.get_or_insert_with(make), self.framing.limit))
     }
 
+    /// Bytes of frames that are not whole.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.partial.len() + self.codec.as_ref().map_or(0, |codec| codec.held())
+    }
+
     /// A new connection: what was left of the old one means nothing.
     pub(crate) fn reset(&mut self) {
         *self = Framer::new(self.framing);
@@ -76,8 +82,8 @@ impl Framer {
             | Rule::Fixed { .. }
             | Rule::IdleGap(_)
             | Rule::Length(LengthField { bare: false, .. }) => message.into(),
-            Rule::Delimited { send, .. } => [message, send].concat().into(),
-            Rule::Between { start, end } => [start, message, end].concat().into(),
+            Rule::Delimited { send, .. } => [message, send.as_bytes()].concat().into(),
+            Rule::Between { start, end } => [start.as_bytes(), message, end.as_bytes()].concat().into(),
             Rule::Length(field) => field.prepend(message)?.into(),
             #[cfg(feature = "codec")]
             Rule::Codec(_) => match self.codec() {
@@ -133,7 +139,7 @@ impl Framer {
                 Ok(())
             }
             // No frame had begun.
-            Rule::Between { start, .. } if !rest.starts_with(start) => Ok(()),
+            Rule::Between { start, .. } if !rest.starts_with(start.as_bytes()) => Ok(()),
             _ => Err(Fault::Unfinished { length: rest.len() }),
         }
     }
@@ -187,8 +193,12 @@ impl Framer {
                 (used, None)
             }
             Rule::Length(field) => self.cut_counted(field, bytes, emit),
-            Rule::Delimited { receive, .. } => self.cut_marked(&[], receive, bytes, searched, emit),
-            Rule::Between { start, end } => self.cut_marked(start, end, bytes, searched, emit),
+            Rule::Delimited { receive, .. } => {
+                self.cut_marked(&[], receive.as_bytes(), bytes, searched, emit)
+            }
+            Rule::Between { start, end } => {
+                self.cut_marked(start.as_bytes(), end.as_bytes(), bytes, searched, emit)
+            }
             Rule::IdleGap(_) => {
                 let limit = self.framing.limit;
                 if self.skipping || bytes.len() <= limit {

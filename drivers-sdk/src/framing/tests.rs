@@ -143,7 +143,7 @@ proptest! {
                 if !wire.len().is_multiple_of(3) {
                     framer.end(|frame| assert!(frame.len() <= 50));
                 }
-                prop_assert!(framer.partial.len() <= 50 + 8, "{} bytes are held", framer.partial.len());
+                prop_assert!(framer.held() <= 50 + 8, "{} bytes are held by {framing:?}", framer.held());
             }
         }
     }
@@ -193,6 +193,29 @@ fn a_line_over_the_limit_is_skipped_and_the_next_one_comes() {
         assert_eq!(frames, [b"12345".to_vec(), b"ok".to_vec(), b"still".to_vec()], "in pieces of {sizes:?}");
         assert!(!faults.is_empty() && faults.iter().all(|fault| *fault == Fault::Skipped { limit: 5 }));
     }
+}
+
+#[test]
+fn a_frame_between_markers_over_the_limit_is_skipped_and_the_next_one_comes() {
+    let wire = b"<12345><123456>noise<ok><12345678901234567890><<<still>";
+    for sizes in [&[1][..], &[3], &[100]] {
+        let (frames, faults) = cut(between(b"<", b">").limit(5), wire, sizes);
+        assert_eq!(frames, [b"12345".to_vec(), b"ok".to_vec()], "in pieces of {sizes:?}");
+        assert!(!faults.is_empty() && faults.iter().all(|fault| *fault == Fault::Skipped { limit: 5 }));
+        let (frames, _) = cut(between(b"<", b">").limit(7), wire, sizes);
+        assert_eq!(frames, [&b"12345"[..], b"123456", b"ok", b"<<still"], "in pieces of {sizes:?}");
+    }
+}
+
+#[test]
+fn a_delimiter_may_be_a_setting() {
+    let (delimiter, sent) = (String::from("\r\n"), String::from(""));
+    let framing = lines(&delimiter).send(&sent);
+    drop((delimiter, sent));
+    assert_eq!(cut(framing, b"a\r\nb\r\n", &[2]).0, [b"a", b"b"]);
+    assert_eq!(encode(framing, &[b"x".to_vec()]), b"x");
+    let long = "x".repeat(32);
+    assert_eq!(cut(between(long.as_bytes(), b"y"), format!("{long}ay").as_bytes(), &[7]).0, [b"a"]);
 }
 
 #[test]

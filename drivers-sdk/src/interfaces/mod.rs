@@ -132,6 +132,19 @@ pub enum OneOrEach<T> {
     Each(BTreeMap<u32, T>),
 }
 
+/// Of the only one: `status.mute = Some(on.into())`.
+impl<T> From<T> for OneOrEach<T> {
+    fn from(one: T) -> OneOrEach<T> {
+        OneOrEach::One(one)
+    }
+}
+
+impl<T> From<BTreeMap<u32, T>> for OneOrEach<T> {
+    fn from(each: BTreeMap<u32, T>) -> OneOrEach<T> {
+        OneOrEach::Each(each)
+    }
+}
+
 /// What an interface promises, for forms, documentation and tests.
 #[derive(Clone, Debug, Serialize)]
 pub struct Contract {

@@ -181,7 +181,7 @@ impl<M: Matcher> Drop for Place<M> {
             queue.leave(&self.slot, self.delay);
             return;
         };
-        queue.abandon();
+        queue.abandon(self.delay);
         let (core, slot, delay) = (self.core.clone(), self.slot.clone(), self.delay);
         let number = core.tasks.number();
         let task = tokio::task::spawn_local(async move {

@@ -18,6 +18,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -29,8 +30,8 @@ use crate::matcher::Match;
 pub(crate) struct Queue {
     current: RefCell<Option<Rc<dyn Queued>>>,
     waiting: RefCell<VecDeque<Rc<dyn Queued>>>,
-    /// The caller of the command in flight went away.
-    abandoned: Cell<bool>,
+    /// The caller of the command in flight went away; how long the device needs after it.
+    abandoned: Cell<Option<Duration>>,
     /// When the next command may be sent.
     free_at: Cell<Option<Instant>>,
     /// There is no link: nobody gets a turn.
@@ -105,7 +106,7 @@ impl Queue {
 
     /// The command in flight is over. What it had its turn for is given back.
     fn end_current(&self) -> Option<Rc<dyn Queued>> {
-        self.abandoned.set(false);
+        self.abandoned.set(None);
         let current = self.current.take()?;
         current.ticket().end_turn();
         Some(current)
@@ -190,22 +191,27 @@ impl Queue {
         self.advance();
     }
 
+    /// The command in flight is over, and the device needs so long after it.
+    fn finish(&self, delay: Duration) {
+        self.end_current();
+        if !delay.is_zero() {
+            self.free_at.set(Some(Instant::now() + delay));
+        }
+        self.advance();
+    }
+
     /// A command is over, whether it had its turn or not.
-    pub(crate) fn leave(&self, command: &Rc<impl Queued + 'static>, delay: std::time::Duration) {
+    pub(crate) fn leave(&self, command: &Rc<impl Queued + 'static>, delay: Duration) {
         if self.is_current(command) {
-            self.end_current();
-            if !delay.is_zero() {
-                self.free_at.set(Some(Instant::now() + delay));
-            }
-            self.advance();
+            self.finish(delay);
         } else {
             self.waiting.borrow_mut().retain(|other| !same(other, command));
         }
     }
 
     /// The caller of the command in flight went away; it keeps its turn.
-    pub(crate) fn abandon(&self) {
-        self.abandoned.set(true);
+    pub(crate) fn abandon(&self, delay: Duration) {
+        self.abandoned.set(Some(delay));
     }
 
     /// When the command that has its turn now may be sent.
@@ -221,9 +227,8 @@ impl Queue {
             Match::No => false,
             Match::More => true,
             Match::Done(_) => {
-                if self.abandoned.get() {
-                    self.end_current();
-                    self.advance();
+                if let Some(delay) = self.abandoned.get() {
+                    self.finish(delay);
                 }
                 true
             }

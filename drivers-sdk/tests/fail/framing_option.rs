@@ -13,4 +13,16 @@ struct Meter;
 #[driver(name = "Meter", module = "Meter", tcp = 502, framing = length_field().offset(4).width(9))]
 impl Meter {}
 
+#[derive(Default)]
+struct Counter;
+
+#[driver(name = "Counter", module = "Counter", tcp = 502, framing = length_prefixed(2).width(4))]
+impl Counter {}
+
+#[derive(Default)]
+struct Scale;
+
+#[driver(name = "Scale", module = "Scale", tcp = 502, framing = fixed(16).limit(32))]
+impl Scale {}
+
 fn main() {}

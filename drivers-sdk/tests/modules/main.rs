@@ -38,6 +38,12 @@ struct LampStatus {
     polls: u32,
 }
 
+thread_local! {
+    /// How often a lamp was polled, and how many lamps there are.
+    static POLLS: Cell<u32> = const { Cell::new(0) };
+    static LAMPS: Cell<i32> = const { Cell::new(0) };
+}
+
 struct Lamp {
     greeted: String,
     log: RefCell<Vec<String>>,
@@ -59,6 +65,7 @@ impl Lamp {
             Some("panic") => panic!("no settings like these"),
             _ => {}
         }
+        LAMPS.set(LAMPS.get() + 1);
         Ok(Lamp { greeted: settings.greeted.clone(), log: RefCell::default() })
     }
 
@@ -115,6 +122,7 @@ impl Lamp {
     }
 
     async fn poll(&self, cx: &Cx<Self>) -> Result {
+        POLLS.set(POLLS.get() + 1);
         cx.status.set(|status| status.polls += 1);
         // Longer than the period, now and then.
         if cx.status.get(|status| status.polls) == 2 {
@@ -172,6 +180,12 @@ impl Lamp {
     #[function]
     fn set_key(&self, cx: &Cx<Self>, key: &str) -> Result {
         cx.status.set_key(key, &230)
+    }
+}
+
+impl Drop for Lamp {
+    fn drop(&mut self) {
+        LAMPS.set(LAMPS.get() - 1);
     }
 }
 

@@ -24,6 +24,46 @@ fn settings_change_while_the_module_runs_or_are_refused_by_key() {
     });
 }
 
+#[derive(Settings)]
+struct Required {
+    /// Which lamp it is.
+    address: u8,
+    name: Option<String>,
+}
+
+#[derive(Default)]
+struct Strict;
+
+#[driver(name = "Strict", module = "Lamp", tcp = 5000, settings = Required)]
+impl Strict {
+    #[function]
+    fn who(&self, cx: &Cx<Self>) -> (u8, Option<String>) {
+        let settings = cx.settings();
+        (settings.address, settings.name.clone())
+    }
+}
+
+#[test]
+fn a_setting_that_must_be_configured_is_missed_by_its_name() {
+    run(async {
+        let mut daemon = Daemon::of::<Strict>().await;
+        for (handle, settings) in [json!({}), json!({"address": null, "name": "x"})].into_iter().enumerate() {
+            let failure = answer(&daemon.start(handle as u32 + 1, settings, None).await).unwrap_err();
+            let told = (failure.code.as_str(), failure.message.as_str());
+            assert_eq!(told.0, "bad_request");
+            assert!(told.1.starts_with("setting `address`"), "{told:?}");
+            if handle == 0 {
+                assert_eq!(told.1, "setting `address` is missing");
+            }
+        }
+        daemon.start(9, json!({"address": 4}), None).await;
+        assert_eq!(daemon.call(9, "who", json!([])).await.unwrap(), json!([4, null]));
+        daemon.send(Kind::Settings, 9, 5, r#"{"settings":{"name":"x"}}"#).await;
+        assert_eq!(answer(&daemon.next().await).unwrap_err().message, "setting `address` is missing");
+        assert_eq!(daemon.call(9, "who", json!([])).await.unwrap(), json!([4, null]), "the old ones stay");
+    });
+}
+
 #[test]
 fn a_secret_is_never_shown() {
     run(async {

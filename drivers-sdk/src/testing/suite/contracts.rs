@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use drivers_sdk_protocol::message::code;
 use serde_json::{Value, json};
 
 use super::super::harness::Run;
@@ -72,7 +71,7 @@ impl Run {
             match self.call("the suite".into(), function, args).outcome().await? {
                 Ok(result) => break result,
                 // Another device has such a relay, this one has not.
-                Err(error) if error.code() == code::BAD_REQUEST => return Ok(()),
+                Err(error) if error.is_bad_request() => return Ok(()),
                 Err(error) if tries == PATIENCE => return Err(format!("{call} fails: {error}")),
                 Err(_) => self.pass(AGAIN).await?,
             }
