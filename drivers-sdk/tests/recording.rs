@@ -120,8 +120,8 @@ impl Relay {
     }
 }
 
-/// In `tests/fixtures/relay.recording`, which `headend record` has saved of the example driver for Shelly's relays: the second relay
-/// is switched on, and there is no third.
+/// In `tests/fixtures/relay.recording`, which `headend wire --save` has written of the example driver for Shelly's relays and its
+/// emulator: the second relay is switched on, and there is no third.
 #[tokio::test]
 async fn a_recording_plays_a_service() {
     let relay = Harness::<Relay>::replaying("tests/fixtures/relay.recording").await;
