@@ -181,7 +181,7 @@ impl Response {
         Err(Error::device(format!("{} was answered with status {}{said}", self.what, self.status)))
     }
 
-    /// The first header of this name.
+    /// The first header of this name, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
         found.next().map(|(_, value)| value.as_str())

@@ -98,33 +98,59 @@ impl Device for Echo {
     async fn session(&self, stream: DeviceStream) -> Result {
         let mut http = HttpServer::new(stream);
         while let Some(request) = http.next().await? {
-            let body = String::from_utf8_lossy(&request.body).into_owned();
-            let said = (request.method.clone(), request.path.clone(), request.query.clone(), body);
-            http.answer(if request.header("x-key") == Some("k") { 200 } else { 403 }, &said).await?;
+            if request.path == "/door" {
+                // The same to whoever wants only the head, and a status without a body.
+                let status = if request.method == "DELETE" { 204 } else { 401 };
+                http.answer_with(status, &[("WWW-Authenticate", "Basic"), ("Set-Cookie", "a=1")], "who?")
+                    .await?;
+                continue;
+            }
+            let said = (request.method.clone(), request.path.clone(), request.query.clone(), request.text());
+            http.answer(if request.header("X-Key") == Some("k") { 200 } else { 403 }, &said).await?;
         }
         Ok(())
     }
 }
 
-#[test]
-fn a_service_reads_requests_however_they_come() {
+/// What the service says to these requests, which come byte by byte.
+fn answers(requests: &str) -> String {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async {
         let (mut client, server) = tokio::io::duplex(1024);
         tokio::task::spawn_local(async move { Echo.session(DeviceStream::new(server)).await });
-        let both =
-            "POST /a?b=c%20d&e HTTP/1.1\r\nX-Key: k\r\nContent-Length: 5\r\n\r\nhelloGET /z HTTP/1.1\r\n\r\n";
-        for byte in both.bytes() {
+        for byte in requests.bytes() {
             client.write_all(&[byte]).await.unwrap();
             tokio::task::yield_now().await;
         }
         client.shutdown().await.unwrap();
         let mut answer = String::new();
         tokio::io::AsyncReadExt::read_to_string(&mut client, &mut answer).await.unwrap();
-        let (first, second) = answer.split_at(answer.rfind("HTTP/1.1").unwrap());
-        assert!(first.starts_with("HTTP/1.1 200"), "{first}");
-        assert!(first.ends_with(r#"["POST","/a",[["b","c d"],["e",""]],"hello"]"#), "{first}");
-        assert!(second.starts_with("HTTP/1.1 403") && second.ends_with(r#"["GET","/z",[],""]"#), "{second}");
-    });
+        answer
+    })
+}
+
+#[test]
+fn a_service_reads_requests_however_they_come() {
+    let answer = answers(
+        "POST /a?b=c%20d&e HTTP/1.1\r\nX-Key: k\r\nContent-Length: 5\r\n\r\nhelloGET /z HTTP/1.1\r\n\r\n",
+    );
+    let (first, second) = answer.split_at(answer.rfind("HTTP/1.1").unwrap());
+    assert!(first.starts_with("HTTP/1.1 200"), "{first}");
+    assert!(first.ends_with(r#"["POST","/a",[["b","c d"],["e",""]],"hello"]"#), "{first}");
+    assert!(second.starts_with("HTTP/1.1 403") && second.ends_with(r#"["GET","/z",[],""]"#), "{second}");
+}
+
+#[test]
+fn a_service_answers_with_any_status_headers_and_text() {
+    let head = "WWW-Authenticate: Basic\r\nSet-Cookie: a=1\r\n";
+    assert_eq!(
+        answers("GET /door HTTP/1.1\r\n\r\n"),
+        format!("HTTP/1.1 401 -\r\n{head}content-length: 4\r\n\r\nwho?")
+    );
+    assert_eq!(
+        answers("HEAD /door HTTP/1.1\r\n\r\n"),
+        format!("HTTP/1.1 401 -\r\n{head}content-length: 4\r\n\r\n")
+    );
+    assert_eq!(answers("DELETE /door HTTP/1.1\r\n\r\n"), format!("HTTP/1.1 204 -\r\n{head}\r\n"));
 }

@@ -1,6 +1,8 @@
 //! What a harness puts around a driver beside a script on its link: an HTTP service, an SSH server, a system of other modules.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::rc::Rc;
+
 use drivers_sdk::prelude::*;
 use drivers_sdk::testing::*;
 
@@ -27,10 +29,16 @@ impl Relay {
         let switched = cx.http().post("/relay").header("x-key", "k").json(&json!({"on": on})).send();
         switched.await?.error_for_status().map(drop)
     }
+
+    #[function]
+    async fn door(&self, cx: &Cx<Self>, method: String) -> Result<String> {
+        let answer = cx.http().request(method, "/door").header("X-Key", "k").send().await?;
+        Ok(format!("{} {:?} {}", answer.status, answer.header("WWW-AUTHENTICATE"), answer.text()))
+    }
 }
 
 #[derive(Default)]
-struct RelayModel(Cell<bool>);
+struct RelayModel(Rc<Cell<bool>>);
 
 impl Device for RelayModel {
     type Settings = ();
@@ -42,6 +50,11 @@ impl Device for RelayModel {
     async fn session(&self, stream: DeviceStream) -> Result {
         let mut http = HttpServer::new(stream);
         while let Some(request) = http.next().await? {
+            if request.path == "/rpc/door" {
+                assert_eq!([request.header("x-key"), request.header("X-KEY")], [Some("k"); 2]);
+                http.answer_with(401, &[("WWW-Authenticate", "Basic")], "who are you?").await?;
+                continue;
+            }
             assert_eq!(request.path, "/rpc/relay");
             if request.method == "POST" {
                 self.0.set(request.json::<Value>()?["on"] == true);
@@ -79,6 +92,35 @@ async fn a_model_of_a_service() {
     relay.call("switch", (true,)).await.unwrap();
     relay.call("refresh", ()).await.unwrap();
     relay.status("output", true).await;
+}
+
+#[tokio::test]
+async fn a_model_that_the_test_has_made_and_holds_on_to() {
+    let on = Rc::new(Cell::new(true));
+    let relay = Harness::<Relay>::emulated_by(RelayModel(on.clone()), json!({})).await;
+    for output in [true, false] {
+        on.set(output);
+        relay.call("refresh", ()).await.unwrap();
+        relay.status("output", output).await;
+    }
+    relay.call("switch", (true,)).await.unwrap();
+    assert!(on.get());
+}
+
+#[tokio::test]
+async fn a_service_answers_in_its_own_way_whether_a_script_or_a_model_plays_it() {
+    let refused = json!("401 Some(\"Basic\") who are you?");
+    let relay = Harness::<Relay>::emulated::<RelayModel>(json!({})).await;
+    assert_eq!(relay.call("door", ("GET",)).await, Ok(refused.clone()));
+    assert_eq!(relay.call("door", ("HEAD",)).await, Ok(json!("401 Some(\"Basic\") ")));
+
+    let relay = Harness::<Relay>::new().await;
+    relay.connect().await;
+    let call = relay.call("door", ("GET",));
+    let headers = [("WWW-Authenticate", "Basic")];
+    let seen = relay.http().expect("GET", "/door").reply_with(401, &headers, "who are you?").await;
+    assert_eq!([seen.header("x-key"), seen.header("X-KEY")], [Some("k"); 2]);
+    assert_eq!(call.await, Ok(refused));
 }
 
 #[tokio::test]

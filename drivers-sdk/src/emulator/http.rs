@@ -15,6 +15,8 @@ const LIMIT: usize = 1024 * 1024;
 pub struct HttpServer {
     stream: DeviceStream,
     buffer: Vec<u8>,
+    /// The request before wants no body.
+    head_only: bool,
 }
 
 /// A request as a service sees it.
@@ -35,7 +37,7 @@ pub struct HttpRequest {
 impl HttpServer {
     /// Of a connection that a session has been given.
     pub fn new(stream: DeviceStream) -> HttpServer {
-        HttpServer { stream, buffer: Vec::new() }
+        HttpServer { stream, buffer: Vec::new(), head_only: false }
     }
 
     /// The next request; `None` when the peer closed the connection.
@@ -57,6 +59,7 @@ impl HttpServer {
             }
         }
         request.body = self.buffer.drain(..length).collect();
+        self.head_only = request.method == "HEAD";
         Ok(Some(request))
     }
 
@@ -73,13 +76,34 @@ impl HttpServer {
 
     /// Answers the request before, in JSON.
     pub async fn answer(&self, status: u16, body: &(impl Serialize + ?Sized)) -> Result {
-        let body = serde_json::to_string(body)?;
-        self.stream
-            .send(format!(
-                "HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            ))
-            .await
+        self.answer_with(status, &[("content-type", "application/json")], serde_json::to_vec(body)?).await
+    }
+
+    /// Answers the request before with any headers, and text or bytes. What says how long the body is comes by itself.
+    pub async fn answer_with(
+        &self,
+        status: u16,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Result {
+        let body = body.into();
+        let mut answer = format!("HTTP/1.1 {status} -\r\n");
+        for (name, value) in headers {
+            if name.contains(['\r', '\n', ':']) || value.contains(['\r', '\n']) {
+                return Err(Error::driver(format!("{name:?}: {value:?} is no header")));
+            }
+            answer += &format!("{name}: {value}\r\n");
+        }
+        // RFC 9110, 6.4.1: these have no body.
+        let none = matches!(status, 100..200 | 204 | 304);
+        if !none {
+            answer += &format!("content-length: {}\r\n", body.len());
+        }
+        let mut answer = (answer + "\r\n").into_bytes();
+        if !none && !self.head_only {
+            answer.extend(body);
+        }
+        self.stream.send(answer).await
     }
 }
 
@@ -105,12 +129,18 @@ impl HttpRequest {
         })
     }
 
-    /// The first header of this name, in lower case.
+    /// The first header of this name, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        let mut found = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.next().map(|(_, value)| value.as_str())
     }
 
-    /// Reads the body.
+    /// The body as text; what is not UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Reads the body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| Error::bad_request(bare(&error)))
     }

@@ -122,14 +122,16 @@ impl HttpExpectation {
         self.reply_with(status, &[("content-type", "application/json")], body)
     }
 
-    /// Answers it with any headers (names in lower case) and bytes.
+    /// Answers it with any headers, and text or bytes.
     pub fn reply_with(
         self,
         status: u16,
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
     ) -> Step<HttpSeen> {
-        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        // As the daemon gives them.
+        let headers =
+            headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), (*value).into())).collect();
         let (response, body) = (HttpResponse { status, headers }, body.into());
         self.answer(move |daemon, correlation| respond(daemon, correlation, &response, &body))
     }
@@ -164,10 +166,9 @@ impl HttpExpectation {
             return Err(format!("another request\n{}", compare(expected.as_bytes(), asked.as_bytes())));
         }
         for (name, value) in &self.headers {
-            let found = seen.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
-            match found {
+            match seen.header(name) {
                 None => return Err(format!("{asked} has no header `{name}`: {:?}", seen.headers)),
-                Some((_, other)) if other != value => {
+                Some(other) if other != value => {
                     return Err(format!(
                         "{asked}\n  header `{name}`\n  expected {value}\n  seen     {other}"
                     ));
@@ -188,6 +189,14 @@ impl HttpExpectation {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl HttpSeen {
+    /// The first header of this name, whatever its case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.next().map(|(_, value)| value.as_str())
     }
 }
 
@@ -331,7 +340,7 @@ async fn ask(daemon: &Daemon, device: Rc<dyn Far>, asked: &Asked) -> Option<(Htt
     ours.write_all(body).await.ok()?;
     let mut answer = Vec::new();
     loop {
-        if let Some(response) = response(&answer) {
+        if let Some(response) = response(&answer, head.method == "HEAD") {
             return Some(response);
         }
         if ours.read_buf(&mut answer).await.ok()? == 0 {
@@ -340,8 +349,8 @@ async fn ask(daemon: &Daemon, device: Rc<dyn Far>, asked: &Asked) -> Option<(Htt
     }
 }
 
-/// Reads a response; `None` while it is not whole.
-fn response(answer: &[u8]) -> Option<(HttpResponse, Vec<u8>)> {
+/// Reads a response, perhaps without a body; `None` while it is not whole.
+fn response(answer: &[u8], head_only: bool) -> Option<(HttpResponse, Vec<u8>)> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(answer.get(..end)?).into_owned();
     let mut lines = head.lines();
@@ -351,7 +360,7 @@ fn response(answer: &[u8]) -> Option<(HttpResponse, Vec<u8>)> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let length = headers.iter().find(|(name, _)| name == "content-length");
-    let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let length = length.filter(|_| !head_only).and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
     let body = answer.get(end + 4..end + 4 + length)?.to_vec();
     Some((HttpResponse { status, headers }, body))
 }
