@@ -43,12 +43,9 @@ impl Room {
     }
 }
 
-/// What was logged from here on.
-fn since(room: &Harness<Room>, seen: &mut usize) -> Vec<String> {
-    let log = room.log();
-    let new = log.iter().skip(*seen).map(|(_, line)| line.clone()).collect();
-    *seen = log.len();
-    new
+/// What was logged since the last time.
+fn new(room: &Harness<Room>) -> Vec<String> {
+    room.take_log().into_iter().map(|(_, line)| line).collect()
 }
 
 #[tokio::test]
@@ -56,27 +53,26 @@ async fn it_runs_at_the_start_and_anew_with_other_settings_or_modules() {
     let lamp = Fake::new().status("power", true);
     let system = MockSystem::new().module("Lamp", lamp.clone()).module("Screen", lamp.clone());
     let room = Harness::<Room>::in_system(system.clone()).await;
-    let mut seen = 0;
     room.advance(secs(2)).await;
-    assert_eq!(since(&room, &mut seen), ["started", "follow Lamp", "1 is Some(true)"]);
+    assert_eq!(new(&room), ["started", "follow Lamp", "1 is Some(true)"]);
     system.publish("bell", 1);
     room.advance(secs(10)).await;
-    assert_eq!(since(&room, &mut seen), ["bell 1", "beat"]);
+    assert_eq!(new(&room), ["bell 1", "beat"]);
 
     system.add("Lamp", lamp);
     room.advance(secs(2)).await;
-    assert_eq!(since(&room, &mut seen), ["follow Lamp", "1 is Some(true)", "2 is Some(true)"]);
+    assert_eq!(new(&room), ["follow Lamp", "1 is Some(true)", "2 is Some(true)"]);
 
     room.settings(json!({ "module": "Screen" })).await.unwrap();
     room.advance(secs(2)).await;
-    assert_eq!(since(&room, &mut seen), ["settings_changed", "follow Screen", "1 is Some(true)"]);
+    assert_eq!(new(&room), ["settings_changed", "follow Screen", "1 is Some(true)"]);
     // What the runs before have begun is over, but for what was to be kept.
     system.set("Lamp", 1, "power", false);
     system.set("Screen", 1, "power", false);
     system.publish("bell", 2);
     room.advance(secs(15)).await;
-    assert_eq!(since(&room, &mut seen), ["1 is Some(false)", "bell 2", "beat"]);
+    assert_eq!(new(&room), ["1 is Some(false)", "bell 2", "beat"]);
     room.advance(secs(100)).await;
-    let kept = since(&room, &mut seen).iter().filter(|line| *line == "kept").count();
+    let kept = new(&room).iter().filter(|line| *line == "kept").count();
     assert_eq!(kept, 3, "of every run");
 }

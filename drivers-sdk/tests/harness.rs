@@ -126,6 +126,11 @@ async fn a_scripted_device() {
     lamp.push("LEVEL 3\r\n").await;
     lamp.status("level", 3).await;
     lamp.logged("heard LEVEL 3").await;
+    lamp.push("LEVEL 3\r\n").await;
+    lamp.logged("heard LEVEL 3").await;
+    lamp.push("LEVEL 4\r\nLEVEL 5\r\n").await;
+    assert_eq!(lamp.take_log().len(), 2);
+    assert_eq!(lamp.take_log(), []);
 
     lamp.disconnect("pulled").await;
     let refused = lamp.call("power", (true,)).await.unwrap_err();
@@ -236,7 +241,8 @@ fn other_bytes_are_shown_beside_the_expected_ones_at_the_line_of_the_test() {
     let guide = include_str!("../../docs/driver-guide.md");
     let (_, shown) = guide.split_once("```text\nthe driver did not send").unwrap();
     let (shown, _) = shown.split_once("```").unwrap();
-    let expected = format!("the driver did not send{shown}") + r#"
+    let expected = format!("the driver did not send{shown}")
+        + r#"
 on the wire (< from the device, > from the driver):
   the link is up
   > "LAMP ?\r\n"
@@ -264,6 +270,16 @@ fn what_never_comes_is_told() {
         lamp.status("power", true).await;
     });
     let expected = "status `power`\n  expected true\n  seen     false\n";
+    assert!(message.starts_with(expected), "{message}");
+
+    let (line, message) = failure(|| async {
+        let lamp = lamp().await;
+        lamp.push("LEVEL 3\r\n").await;
+        lamp.logged("heard LEVEL 3").await;
+        lamp.logged("heard LEVEL 3").await;
+    });
+    assert_eq!(line, line!() - 2, "{message}");
+    let expected = "the driver did not log \"heard LEVEL 3\" after \"heard LEVEL 3\"\n";
     assert!(message.starts_with(expected), "{message}");
 
     let (_, message) = failure(|| async {

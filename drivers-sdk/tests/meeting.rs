@@ -94,6 +94,17 @@ async fn what_the_device_refuses_is_asked_again_and_each_connection_begins_anew(
     let [failed, works] = &told(lamp.log())[..] else { panic!("{:?}", lamp.log()) };
     assert!(failed.contains("busy"), "{failed}");
     assert_eq!(works, "connected: works again");
+
+    // It is news again when it fails after that, and when it works.
+    lamp.take_log();
+    lamp.disconnect("it restarts").await;
+    lamp.connect().await;
+    for (said, line) in [("NO, go away\n", "NO, go away"), ("HI\n", "connected: works again")] {
+        lamp.expect("HELLO 1\n").await;
+        lamp.reply(said).await;
+        lamp.logged(line).await;
+        lamp.advance(secs(1)).await;
+    }
 }
 
 #[tokio::test]

@@ -204,7 +204,14 @@ async fn the_log_says_when_it_begins_to_fail_and_when_it_works() {
         meter.advance(secs(10)).await;
         meter.expect("?\n").await;
     }
-    assert_eq!(told(meter.log()), ["poll: the device answered ERR 1", "poll: works again"]);
+    assert_eq!(told(meter.take_log()), ["poll: the device answered ERR 1", "poll: works again"]);
+    // And the next time.
+    for (answer, line) in [("ERR 1", "the device answered ERR 1"), ("=", "works again")] {
+        meter.reply(format!("{answer}\n")).await;
+        meter.logged(format!("poll: {line}")).await;
+        meter.advance(secs(10)).await;
+        meter.expect("?\n").await;
+    }
 }
 
 #[derive(Default)]

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) exec: VecDeque<Execed>,
     pub(super) status: BTreeMap<String, Value>,
     pub(super) log: Vec<(Level, String)>,
+    /// How many lines of it the test has taken.
+    pub(super) log_taken: usize,
     pub(super) transcript: VecDeque<String>,
     /// By correlation.
     pub(super) calls: HashMap<u32, Call>,

@@ -164,16 +164,30 @@ impl<D: Driver> Harness<D> {
         self.run.daemon.look().log.clone()
     }
 
-    /// Waits until the driver has logged a line with this in it.
+    /// What the driver has logged since the last time, or since the line that [`logged`](Self::logged) waited for.
+    pub fn take_log(&self) -> Vec<(Level, String)> {
+        let mut state = self.run.daemon.state();
+        let new: Vec<_> = state.log.iter().skip(state.log_taken).cloned().collect();
+        state.log_taken = state.log.len();
+        new
+    }
+
+    /// Waits until the driver has logged a line with this in it, and takes it and those before: the next `logged` waits for one
+    /// behind it. [`take_log`](Self::take_log) takes all that is there.
     pub fn logged(&self, part: impl Into<String>) -> Step<()> {
         let part = part.into();
         self.run.step(async move |daemon| {
-            let is_so =
-                |state: &mut State| state.log.iter().any(|(_, text)| text.contains(&part)).then_some(());
-            daemon
-                .until(daemon.patience(), is_so)
-                .await
-                .ok_or_else(|| format!("the driver did not log {part:?}"))
+            let is_so = |state: &mut State| {
+                let mut left = state.log.iter().skip(state.log_taken);
+                state.log_taken += 1 + left.position(|(_, text)| text.contains(&part))?;
+                Some(())
+            };
+            daemon.until(daemon.patience(), is_so).await.ok_or_else(|| {
+                let state = daemon.look();
+                let before = state.log_taken.checked_sub(1).and_then(|last| state.log.get(last));
+                let behind = before.map_or(String::new(), |(_, line)| format!(" after {line:?}"));
+                format!("the driver did not log {part:?}{behind}")
+            })
         })
     }
 
