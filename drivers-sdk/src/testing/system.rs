@@ -15,6 +15,8 @@ use tokio::time::sleep;
 use super::daemon::{Daemon, MODULE};
 use crate::error::{Error, Result};
 
+/// The id of the system that the module under test is in.
+const OWN: &str = "sys-test";
 /// How long the daemon lets a call to another module take.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -26,6 +28,8 @@ pub struct MockSystem(Rc<RefCell<Modules>>);
 #[derive(Default)]
 struct Modules {
     modules: BTreeMap<String, Vec<Fake>>,
+    /// By id.
+    others: BTreeMap<String, MockSystem>,
     calls: Vec<Called>,
     /// By correlation: what is followed, and what it was told last.
     subscriptions: BTreeMap<u32, (StatusOf, Option<Value>)>,
@@ -83,7 +87,7 @@ impl Fake {
         Fake::default()
     }
 
-    /// Its status has this value.
+    /// Its status has this key, with this value; `None` for a key that has none yet.
     pub fn status(mut self, key: &str, value: impl Serialize) -> Fake {
         self.status.insert(key.into(), serde_json::to_value(value).unwrap_or_default());
         self
@@ -103,6 +107,7 @@ impl Fake {
 
     /// It has a function whose argument becomes the status value of this key, and its result: `.sets("power", "power")`.
     pub fn sets(mut self, function: &str, key: &str) -> Fake {
+        self.status.entry(key.into()).or_default();
         self.functions.insert(function.into(), Function::Sets(key.into()));
         self
     }
@@ -126,6 +131,14 @@ impl MockSystem {
         self
     }
 
+    /// There is another system of this id, for [`Cx::system_by_id`](crate::Cx::system_by_id); there is none that no test has made.
+    /// A clone of it changes it, and sees what was called there.
+    pub fn other(self, id: &str, system: MockSystem) -> MockSystem {
+        system.0.borrow_mut().daemon = self.0.borrow().daemon.clone();
+        self.0.borrow_mut().others.insert(id.into(), system);
+        self
+    }
+
     /// Is in a time zone from now on, which `cron` goes by: `Europe/London`.
     pub fn timezone(self, name: &str) -> MockSystem {
         self.0.borrow_mut().timezone = Some(name.into());
@@ -139,12 +152,12 @@ impl MockSystem {
         self.changed();
     }
 
-    /// Removes a module; those behind it move up.
+    /// Removes a module, which must be there; those behind it move up.
+    #[track_caller]
     pub fn remove(&self, name: &str, index: usize) {
+        self.known(name, index);
         let mut system = self.0.borrow_mut();
-        if let Some(modules) = system.modules.get_mut(name)
-            && (1..=modules.len()).contains(&index)
-        {
+        if let Some(modules) = system.modules.get_mut(name) {
             modules.remove(index - 1);
         }
         system.modules.retain(|_, modules| !modules.is_empty());
@@ -152,16 +165,42 @@ impl MockSystem {
         self.changed();
     }
 
-    /// Puts the modules of a name in another order: `reorder("Display", &[2, 1])` makes the second the first.
+    /// Puts the modules of a name in another order, each once: `reorder("Display", &[2, 1])` makes the second the first.
+    #[track_caller]
     pub fn reorder(&self, name: &str, order: &[usize]) {
+        self.known(name, 1);
         if let Some(modules) = self.0.borrow_mut().modules.get_mut(name) {
+            let mut sorted = order.to_vec();
+            sorted.sort_unstable();
+            if !sorted.iter().copied().eq(1..=modules.len()) {
+                wrong(&format!(
+                    "{order:?} is no order of {name}_1 to {name}_{}: each has to be there once",
+                    modules.len()
+                ));
+            }
             *modules = order.iter().filter_map(|index| modules.get(index.checked_sub(1)?).cloned()).collect();
         }
         self.changed();
     }
 
-    /// The status of a module changes; `None` or `null` removes the key.
+    /// The status of a module changes; `None` or `null`: it has no value. The module and the key must be there: see
+    /// [`Fake::status`].
+    #[track_caller]
     pub fn set(&self, name: &str, index: usize, key: &str, value: impl Serialize) {
+        self.known_key(name, index, key);
+        self.put(name, index, key, value);
+    }
+
+    /// The status value of a module; `null` if it has none. The module and the key must be there.
+    #[track_caller]
+    pub fn get(&self, name: &str, index: usize, key: &str) -> Value {
+        self.known_key(name, index, key);
+        let mut system = self.0.borrow_mut();
+        system.fake(name, index).and_then(|fake| fake.status.get(key)).cloned().unwrap_or_default()
+    }
+
+    /// As [`set`](Self::set), if there is such a module, whatever its keys.
+    pub(super) fn put(&self, name: &str, index: usize, key: &str, value: impl Serialize) {
         let value = serde_json::to_value(value).unwrap_or_default();
         if let Some(fake) = self.0.borrow_mut().fake(name, index) {
             fake.status.insert(key.into(), value);
@@ -169,18 +208,36 @@ impl MockSystem {
         self.notify();
     }
 
-    /// The status value of a module; `null` if it has none.
-    pub fn get(&self, name: &str, index: usize, key: &str) -> Value {
+    #[track_caller]
+    fn known(&self, name: &str, index: usize) {
         let mut system = self.0.borrow_mut();
-        system.fake(name, index).and_then(|fake| fake.status.get(key)).cloned().unwrap_or_default()
+        if system.fake(name, index).is_none() {
+            let there = system.counts().into_iter();
+            let there =
+                there.flat_map(|(name, count)| (1..=count).map(move |index| format!("{name}_{index}")));
+            wrong(&format!("there is no module {name}_{index} in this system: it has {}", listed(there)));
+        }
     }
 
-    /// Somebody publishes this on a channel.
+    #[track_caller]
+    fn known_key(&self, name: &str, index: usize, key: &str) {
+        self.known(name, index);
+        let mut system = self.0.borrow_mut();
+        if let Some(fake) = system.fake(name, index)
+            && !fake.status.contains_key(key)
+        {
+            let there = listed(fake.status.keys().cloned());
+            wrong(&format!(
+                "{name}_{index} has no status `{key}`: it has {there}; Fake::status gives it one, also without a value"
+            ));
+        }
+    }
+
+    /// Somebody publishes this on a channel, which all systems share.
     pub fn publish(&self, channel: &str, value: impl Serialize) {
-        let system = self.0.borrow();
         let value = serde_json::to_value(value).unwrap_or_default();
-        if let Some(daemon) = system.daemon.upgrade() {
-            for (number, _) in system.monitors.iter().filter(|(_, heard)| *heard == channel) {
+        if let Some((daemon, home)) = self.home() {
+            for (number, _) in home.0.borrow().monitors.iter().filter(|(_, heard)| *heard == channel) {
                 daemon.send(Kind::Notify, MODULE, *number, value.to_string().as_bytes());
             }
         }
@@ -198,7 +255,32 @@ impl MockSystem {
 
     /// The module under test is in this system.
     pub(super) fn enter(&self, daemon: &Rc<Daemon>) {
-        self.0.borrow_mut().daemon = Rc::downgrade(daemon);
+        let mut system = self.0.borrow_mut();
+        system.daemon = Rc::downgrade(daemon);
+        for other in system.others.values() {
+            other.0.borrow_mut().daemon = Rc::downgrade(daemon);
+        }
+    }
+
+    /// The system that the module under test is in, which knows what that follows.
+    fn home(&self) -> Option<(Rc<Daemon>, MockSystem)> {
+        let daemon = self.0.borrow().daemon.upgrade()?;
+        let home = daemon.system.clone()?;
+        Some((daemon, home))
+    }
+
+    /// The system of this id, as seen from here.
+    fn named(&self, id: Option<&str>) -> Option<MockSystem> {
+        match id {
+            None | Some(OWN) => Some(self.clone()),
+            Some(id) => self.0.borrow().others.get(id).cloned(),
+        }
+    }
+
+    /// `None`: there is no such system, module or value.
+    fn value(&self, of: &StatusOf) -> Option<Value> {
+        let system = self.named(of.system.as_deref())?;
+        system.0.borrow_mut().value(of)
     }
 
     /// As the daemon tells a logic module of it.
@@ -212,7 +294,7 @@ impl MockSystem {
                 }
             }
         }
-        json!({ "id": "sys-test", "name": "Test", "modules": system.counts(), "interfaces": interfaces,
+        json!({ "id": OWN, "name": "Test", "modules": system.counts(), "interfaces": interfaces,
                 "timezone": system.timezone })
     }
 
@@ -221,15 +303,18 @@ impl MockSystem {
         self.0.borrow().counts()
     }
 
-    /// The status values that the module under test follows: name, index and key.
-    pub(super) fn followed(&self) -> Vec<(String, usize, String)> {
-        let system = self.0.borrow();
-        let followed = system.subscriptions.values();
-        followed.map(|(of, _)| (of.module.clone(), of.index as usize, of.key.clone())).collect()
+    /// The status values that the module under test follows: in which system, and name, index and key.
+    pub(super) fn followed(&self) -> Vec<(MockSystem, StatusOf)> {
+        let subscriptions = self.0.borrow().subscriptions.clone();
+        let followed = subscriptions.into_values();
+        followed.filter_map(|(of, _)| Some((self.named(of.system.as_deref())?, of))).collect()
     }
 
+    /// Other modules are there.
     fn changed(&self) {
-        if let Some(daemon) = self.0.borrow().daemon.upgrade() {
+        if let Some((daemon, home)) = self.home()
+            && Rc::ptr_eq(&home.0, &self.0)
+        {
             daemon.tell(Kind::System, self.described().to_string().as_bytes());
         }
         self.notify();
@@ -237,15 +322,13 @@ impl MockSystem {
 
     /// Tells the subscriptions what is new.
     fn notify(&self) {
-        let mut system = self.0.borrow_mut();
-        let Some(daemon) = system.daemon.upgrade() else { return };
-        for (number, (of, _)) in system.subscriptions.clone() {
-            let value = system.value(&of);
-            if let Some((_, told)) = system.subscriptions.get_mut(&number)
-                && *told != value
-            {
-                told.clone_from(&value);
-                tell(&daemon, number, value);
+        let Some((daemon, home)) = self.home() else { return };
+        let subscriptions = home.0.borrow().subscriptions.clone();
+        for (number, (of, told)) in subscriptions {
+            let value = home.value(&of);
+            if told != value {
+                tell(&daemon, number, value.clone());
+                home.0.borrow_mut().subscriptions.insert(number, (of, value));
             }
         }
     }
@@ -275,7 +358,14 @@ impl MockSystem {
         }
         if kind == Kind::CallModule {
             return match serde_json::from_slice::<CallModule<'_>>(payload) {
-                Ok(call) => self.call(daemon, correlation, &call),
+                Ok(call) => match self.named(call.system.as_deref()) {
+                    Some(system) => system.call(daemon, correlation, &call),
+                    None => {
+                        let id = call.system.unwrap_or_default();
+                        let why = format!("there is no system {id}: MockSystem::other makes one");
+                        daemon.fail(correlation, code::NOT_FOUND, &why);
+                    }
+                },
                 Err(error) => daemon.fail(correlation, code::BAD_REQUEST, &error.to_string()),
             };
         }
@@ -283,7 +373,7 @@ impl MockSystem {
             Ok(of) => of,
             Err(error) => return daemon.fail(correlation, code::BAD_REQUEST, &error.to_string()),
         };
-        let value = self.0.borrow_mut().value(&of);
+        let value = self.value(&of);
         if kind == Kind::ReadStatus {
             let text = value.map_or(String::new(), |value| value.to_string());
             return daemon.done_with(correlation, text.as_bytes());
@@ -319,7 +409,7 @@ impl MockSystem {
             Ok(Function::Answer(answer)) => answer(&list),
             Ok(Function::Sets(key)) => {
                 let value = list.first().cloned().unwrap_or_default();
-                self.set(&call.module, index, &key, &value);
+                self.put(&call.module, index, &key, &value);
                 Ok(value)
             }
             Ok(Function::Silent) => {
@@ -351,6 +441,17 @@ impl Modules {
         let index = usize::try_from(of.index).ok()?;
         self.fake(&of.module, index)?.status.get(&of.key).filter(|value| !value.is_null()).cloned()
     }
+}
+
+#[track_caller]
+#[allow(clippy::panic, reason = "a test fails by panicking")]
+fn wrong(why: &str) -> ! {
+    panic!("{why}")
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 fn tell(daemon: &Daemon, subscription: u32, value: Option<Value>) {

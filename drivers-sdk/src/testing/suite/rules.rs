@@ -92,8 +92,8 @@ impl<D: Driver> Suite<D> {
             let Some(system) = run.daemon.system.clone() else { return Ok(None) };
             for value in values {
                 let mut calls = run.call_all(&self.manifest);
-                for (name, index, key) in system.followed() {
-                    system.set(&name, index, &key, &value);
+                for (system, of) in system.followed() {
+                    system.put(&of.module, of.index as usize, &of.key, &value);
                     run.daemon_does(|_| {}).await?;
                 }
                 for (name, count) in system.counts() {
