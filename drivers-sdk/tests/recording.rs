@@ -137,6 +137,101 @@ async fn a_recording_plays_a_service() {
     relay.status("output", true).await;
 }
 
+#[derive(Default, Status)]
+struct MeterStatus {
+    /// What it measures.
+    volts: Option<u32>,
+    /// What it said by itself.
+    said: Vec<String>,
+}
+
+#[derive(Default)]
+struct Meter;
+
+#[driver(name = "Meter", module = "Meter", udp = 161, status = MeterStatus)]
+impl Meter {
+    #[connected]
+    async fn connected(&self, cx: &Cx<Self>) -> Result {
+        let volts = self.read(cx, 1).await?;
+        cx.status.set(|status| status.volts = Some(volts));
+        Ok(())
+    }
+
+    #[function]
+    async fn read(&self, cx: &Cx<Self>, register: u32) -> Result<u32> {
+        let said = cx.send(format!("READ {register}")).reply(prefix(format!("READ {register} = "))).await?;
+        said.parse()
+    }
+
+    #[received]
+    fn said(&self, cx: &Cx<Self>, datagram: &str) {
+        cx.status.set(|status| status.said.push(datagram.into()));
+    }
+}
+
+/// In `tests/fixtures/meter.recording`: a register is read, an alarm comes, another register is read.
+#[tokio::test]
+async fn a_recording_plays_datagrams_each_as_it_was() {
+    let meter = Harness::<Meter>::replaying("tests/fixtures/meter.recording").await;
+    meter.status("volts", 230).await;
+    meter.status("said", ["ALARM 7"]).await;
+    assert_eq!(meter.call("read", (2,)).await, Ok(json!(12)));
+    // Another register is answered as the one before.
+    assert_eq!(meter.call("read", (3,)).await, Ok(json!(12)));
+}
+
+#[derive(Settings)]
+struct ScreenSettings {
+    /// It asks for it.
+    password: Secret,
+}
+
+#[derive(Default, Status)]
+struct ScreenStatus {
+    /// What it said by itself, and whether that was text.
+    said: Vec<(String, bool)>,
+}
+
+#[derive(Default)]
+struct Screen;
+
+#[driver(
+    name = "Screen", module = "Screen", uri = "ws://screen.local/api", settings = ScreenSettings,
+    status = ScreenStatus,
+)]
+impl Screen {
+    #[login]
+    async fn sign_in(&self, cx: &Cx<Self>) -> Result {
+        let password = json!({ "password": cx.settings().password.reveal() });
+        cx.send_text(password.to_string()).reply(exact("welcome")).await
+    }
+
+    #[function]
+    async fn volume(&self, cx: &Cx<Self>, volume: u32) -> Result<String> {
+        Ok(cx.send_text(format!("volume {volume}")).reply(prefix("volume ")).await?.to_string())
+    }
+
+    #[received]
+    fn said(&self, cx: &Cx<Self>, message: &Frame) {
+        cx.status.set(|status| status.said.push((format!("{message:?}"), message.is_text())));
+    }
+}
+
+/// In `tests/fixtures/screen.recording`: a login, whose password is hidden, two messages, a command.
+#[tokio::test]
+async fn a_recording_plays_messages_to_whoever_has_another_password() {
+    let recording = "tests/fixtures/screen.recording";
+    let screen = Harness::<Screen>::replaying_with(recording, json!({ "password": "of the test" })).await;
+    screen.status("said", json!([[r#""volume 12""#, true], [r#""\x00\xff""#, false]])).await;
+    assert_eq!(screen.call("volume", (33,)).await, Ok(json!("33")));
+    // It is asked for its password each time.
+    screen.disconnect("it restarts").await;
+    screen.connect().await;
+    // It says by itself what it said then.
+    screen.advance(secs(1)).await;
+    assert_eq!(screen.call("volume", (44,)).await, Ok(json!("44")));
+}
+
 #[tokio::test]
 async fn a_recording_that_cannot_be_played_is_named() {
     let tasks = tokio::task::LocalSet::new();
