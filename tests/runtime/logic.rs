@@ -49,12 +49,25 @@ async fn modules_are_found_by_interface_and_what_is_lacking_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_system_is_called_and_read_by_its_id() {
+async fn another_system_is_called_read_and_followed_by_its_id() {
     let world = rooms().await;
+    world.exec("mod-1", "listen", r#"["sys-2"]"#).await.unwrap();
+    world.exec("mod-2", "listen", r#"["sys-9"]"#).await.unwrap();
     assert_eq!(world.exec("mod-1", "elsewhere", r#"["sys-2", true]"#).await.unwrap(), json!(true));
     world.status("mod-3", "power", "true").await;
+    world.status("mod-1", "next_door", "true").await;
     let error = world.exec("mod-1", "elsewhere", r#"["sys-9", true]"#).await.unwrap_err();
     assert!(error.to_string().contains("sys-9"), "{error}");
+
+    // Whoever has the place is followed; so is a system that comes later.
+    world.exec("mod-2", "power", "[false]").await.unwrap();
+    world.save(system("sys-2", &["mod-2", "mod-3"])).await;
+    world.status("mod-1", "next_door", "false").await;
+    assert_eq!(world.runtime.status_value("mod-2", "next_door"), None, "there is no sys-9");
+    world.save(system("sys-9", &["mod-3"])).await;
+    world.status("mod-2", "next_door", "true").await;
+    world.exec("mod-3", "power", "[false]").await.unwrap();
+    world.status("mod-2", "next_door", "false").await;
     world.runtime.shutdown().await;
 }
 
