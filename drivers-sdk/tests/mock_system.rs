@@ -126,6 +126,9 @@ fn what_does_not_exist_fails_the_test_and_is_told_what_does() {
         assert_eq!(wrong(&|| system.reorder("Lamp", order)), said);
     }
 
+    let own = "sys-test is the id of the system that the module under test is in";
+    assert_eq!(wrong(&|| drop(system.clone().other("sys-test", MockSystem::new()))), own);
+
     // A key without a value is one, and so is what a function sets.
     let system =
         MockSystem::new().module("Lamp", Fake::new().status("level", None::<u8>).sets("power", "power"));

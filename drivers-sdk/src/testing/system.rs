@@ -3,22 +3,21 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
 use drivers_sdk_protocol::Kind;
-use drivers_sdk_protocol::message::{self, CallModule, Monitor, Publish, StatusOf, code};
+use drivers_sdk_protocol::message::StatusOf;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::task::spawn_local;
-use tokio::time::sleep;
 
 use super::daemon::{Daemon, MODULE};
-use crate::error::{Error, Result};
+use crate::error::Result;
+
+mod asked;
+
+pub(super) use asked::nowhere;
 
 /// The id of the system that the module under test is in.
 const OWN: &str = "sys-test";
-/// How long the daemon lets a call to another module take.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// A system of fake modules, for [`Harness::in_system`](super::Harness::in_system). Clones are the same system, so a test
 /// keeps one to change it and to see what was called. What a change makes the driver do has happened after the next step.
@@ -133,7 +132,11 @@ impl MockSystem {
 
     /// There is another system of this id, for [`Cx::system_by_id`](crate::Cx::system_by_id); there is none that no test has made.
     /// A clone of it changes it, and sees what was called there.
+    #[track_caller]
     pub fn other(self, id: &str, system: MockSystem) -> MockSystem {
+        if id == OWN {
+            wrong(&format!("{OWN} is the id of the system that the module under test is in"));
+        }
         system.0.borrow_mut().daemon = self.0.borrow().daemon.clone();
         self.0.borrow_mut().others.insert(id.into(), system);
         self
@@ -332,100 +335,6 @@ impl MockSystem {
             }
         }
     }
-
-    /// A request of the module under test.
-    pub(super) fn asked(&self, daemon: &Rc<Daemon>, kind: Kind, correlation: u32, payload: &[u8]) {
-        if kind == Kind::Unsubscribe {
-            let mut system = self.0.borrow_mut();
-            system.subscriptions.remove(&correlation);
-            system.monitors.remove(&correlation);
-            return;
-        }
-        if kind == Kind::Monitor {
-            if let Ok(monitor) = serde_json::from_slice::<Monitor>(payload) {
-                self.0.borrow_mut().monitors.insert(correlation, monitor.channel);
-            }
-            return daemon.done(correlation);
-        }
-        if kind == Kind::Publish {
-            if let Ok(Publish { channel, value }) = serde_json::from_slice(payload) {
-                let value: Value = serde_json::from_str(value.get()).unwrap_or_default();
-                self.0.borrow_mut().published.push((channel.to_string(), value.clone()));
-                // Its own monitors hear it as well.
-                self.publish(&channel, value);
-            }
-            return;
-        }
-        if kind == Kind::CallModule {
-            return match serde_json::from_slice::<CallModule<'_>>(payload) {
-                Ok(call) => match self.named(call.system.as_deref()) {
-                    Some(system) => system.call(daemon, correlation, &call),
-                    None => {
-                        let id = call.system.unwrap_or_default();
-                        let why = format!("there is no system {id}: MockSystem::other makes one");
-                        daemon.fail(correlation, code::NOT_FOUND, &why);
-                    }
-                },
-                Err(error) => daemon.fail(correlation, code::BAD_REQUEST, &error.to_string()),
-            };
-        }
-        let of: StatusOf = match serde_json::from_slice(payload) {
-            Ok(of) => of,
-            Err(error) => return daemon.fail(correlation, code::BAD_REQUEST, &error.to_string()),
-        };
-        let value = self.value(&of);
-        if kind == Kind::ReadStatus {
-            let text = value.map_or(String::new(), |value| value.to_string());
-            return daemon.done_with(correlation, text.as_bytes());
-        }
-        daemon.done(correlation);
-        tell(daemon, correlation, value.clone());
-        self.0.borrow_mut().subscriptions.insert(correlation, (of, value));
-    }
-
-    fn call(&self, daemon: &Rc<Daemon>, correlation: u32, call: &CallModule<'_>) {
-        let (module, function) = (format!("{}_{}", call.module, call.index), call.function.to_string());
-        let args: Value = serde_json::from_str(call.args.get()).unwrap_or_default();
-        let list = match &args {
-            Value::Array(list) => list.clone(),
-            Value::Object(named) => named.values().cloned().collect(),
-            _ => Vec::new(),
-        };
-        daemon.note(format!("calls {module}.{function}({})", call.args.get()));
-        let mut system = self.0.borrow_mut();
-        system.calls.push(Called { module: module.clone(), function: function.clone(), args });
-        let index = usize::try_from(call.index).unwrap_or(usize::MAX);
-        let found = match system.fake(&call.module, index) {
-            None => Err((code::NOT_FOUND, format!("there is no module {module} in this system"))),
-            Some(fake) => fake.functions.get(&function).cloned().ok_or_else(|| {
-                let why = format!("{module} has no function `{function}`: Fake::answer gives it one");
-                (code::UNKNOWN_FUNCTION, why)
-            }),
-        };
-        // An answer may change the system.
-        drop(system);
-        let result = match found {
-            Err((code, why)) => Err(Error::new(code, why)),
-            Ok(Function::Answer(answer)) => answer(&list),
-            Ok(Function::Sets(key)) => {
-                let value = list.first().cloned().unwrap_or_default();
-                self.put(&call.module, index, &key, &value);
-                Ok(value)
-            }
-            Ok(Function::Silent) => {
-                let daemon = daemon.clone();
-                spawn_local(async move {
-                    sleep(CALL_LIMIT).await;
-                    daemon.fail(correlation, code::TIMEOUT, &format!("{module} did not answer {function}"));
-                });
-                return;
-            }
-        };
-        match result {
-            Ok(value) => daemon.done_with(correlation, value.to_string().as_bytes()),
-            Err(error) => daemon.fail(correlation, error.code(), error.message()),
-        }
-    }
 }
 
 impl Modules {
@@ -457,12 +366,4 @@ fn listed(names: impl Iterator<Item = String>) -> String {
 fn tell(daemon: &Daemon, subscription: u32, value: Option<Value>) {
     let text = value.map_or(String::new(), |value| value.to_string());
     daemon.send(Kind::Notify, MODULE, subscription, text.as_bytes());
-}
-
-/// What a logic module that no test has put in a system is told of what it asks for.
-pub(super) fn nowhere(daemon: &Daemon, kind: Kind, correlation: u32) {
-    let failure = message::code::NOT_FOUND;
-    if !matches!(kind, Kind::Unsubscribe | Kind::Publish) {
-        daemon.fail(correlation, failure, "this module is in no system: Harness::in_system puts it in one");
-    }
 }
