@@ -6,13 +6,18 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
+use drivers_sdk_protocol::message::Form;
 use drivers_sdk_protocol::replay::{Commands, Player, Said, Transport};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::codec::{BytesCodec, Framed};
 
 use super::scratch::End;
 use super::{Error, Result};
@@ -50,37 +55,63 @@ async fn serve(recording: &Path, player: Player, address: SocketAddr) -> Result<
     };
     let transport = player.transport();
     let device: Device = Arc::new(Mutex::new(player));
-    match transport {
-        Transport::Stream => {
-            let port = TcpListener::bind(address).await.map_err(taken)?;
-            say("tcp", port.local_addr().map_err(taken)?);
-            loop {
-                let (stream, peer) = port.accept().await.map_err(taken)?;
-                let device = device.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = session(stream, &device).await {
-                        eprintln!("the connection from {peer} broke: {error}");
-                    }
-                });
+    if transport == Transport::Datagrams {
+        let port = UdpSocket::bind(address).await.map_err(taken)?;
+        say("udp", port.local_addr().map_err(taken)?);
+        return datagrams(Arc::new(port), &device).await.map_err(taken);
+    }
+    let port = TcpListener::bind(address).await.map_err(taken)?;
+    let has_messages = transport == Transport::Messages;
+    say(if has_messages { "ws" } else { "tcp" }, port.local_addr().map_err(taken)?);
+    loop {
+        let (stream, peer) = port.accept().await.map_err(taken)?;
+        let device = device.clone();
+        tokio::spawn(async move {
+            let session = async {
+                stream.set_nodelay(true)?;
+                if has_messages { messages(stream, &device).await } else { bytes(stream, &device).await }
+            };
+            if let Err(error) = session.await {
+                eprintln!("the connection from {peer} broke: {error}");
             }
-        }
-        Transport::Datagrams => {
-            let port = UdpSocket::bind(address).await.map_err(taken)?;
-            say("udp", port.local_addr().map_err(taken)?);
-            datagrams(Arc::new(port), &device).await.map_err(taken)
-        }
-        Transport::Messages => Err(Error::place(
-            recording,
-            "it is of a WebSocket, and is not served on a port. In a driver's test it can be played: Harness::replaying",
-        )),
+        });
     }
 }
 
-async fn session(mut stream: TcpStream, device: &Device) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+async fn bytes(stream: TcpStream, device: &Device) -> io::Result<()> {
+    let (to, from) = Framed::with_capacity(stream, BytesCodec::new(), READ).split();
+    session(from.map_ok(BytesMut::freeze), to.with(async |said: Said| Ok(Bytes::from(said.bytes))), device)
+        .await
+}
+
+/// A WebSocket, whatever its path.
+async fn messages(stream: TcpStream, device: &Device) -> io::Result<()> {
+    let (to, from) = tokio_tungstenite::accept_async(stream).await.map_err(io::Error::other)?.split();
+    let from = from.map_err(io::Error::other).try_filter_map(async |message| {
+        Ok(match message {
+            Message::Text(text) => Some(Bytes::from(text)),
+            Message::Binary(bytes) => Some(bytes),
+            _ => None,
+        })
+    });
+    let to = to.sink_map_err(io::Error::other).with(async |said: Said| {
+        Ok(match said.form {
+            Form::Text => Message::text(String::from_utf8_lossy(&said.bytes).into_owned()),
+            Form::Bytes => Message::binary(said.bytes),
+        })
+    });
+    session(from, to, device).await
+}
+
+/// One connection, until the other side ends it.
+async fn session(
+    from: impl Stream<Item = io::Result<Bytes>>,
+    to: impl Sink<Said, Error = io::Error>,
+    device: &Device,
+) -> io::Result<()> {
+    let (mut from, mut to) = (pin!(from), pin!(to));
     let mut commands = device.lock().commands();
     let mut to_say: VecDeque<Said> = device.lock().connect().into();
-    let mut buffer = vec![0; READ];
     loop {
         let pause = to_say.front().map(|said| said.after);
         let pause = async {
@@ -89,24 +120,22 @@ async fn session(mut stream: TcpStream, device: &Device) -> io::Result<()> {
                 None => std::future::pending().await,
             }
         };
-        let read = tokio::select! {
+        let arrived = tokio::select! {
             biased;
-            read = stream.read(&mut buffer) => read?,
+            arrived = from.next() => arrived,
             () = pause => {
                 if let Some(said) = to_say.pop_front() {
-                    stream.write_all(&said.bytes).await?;
+                    to.send(said).await?;
                 }
                 continue;
             }
         };
-        if read == 0 {
-            return Ok(());
-        }
+        let Some(arrived) = arrived.transpose()? else { return Ok(()) };
         // What it still has to say comes before the answer.
         for said in to_say.drain(..) {
-            stream.write_all(&said.bytes).await?;
+            to.send(said).await?;
         }
-        to_say = answers(device, &mut commands, buffer.get(..read).unwrap_or_default()).into();
+        to_say = answers(device, &mut commands, &arrived).into();
     }
 }
 

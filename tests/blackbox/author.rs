@@ -49,7 +49,7 @@ impl Desk {
         let path = std::env::var("PATH").unwrap();
         command.current_dir(folder).stdin(Stdio::null());
         command.env("PATH", format!("{}:{path}", beside.display()));
-        command.env("CARGO_TARGET_DIR", authors_target());
+        command.env("CARGO_TARGET_DIR", authors_target()).env("CARGO_INCREMENTAL", "0");
         for (name, value) in [("NAME", "An Author"), ("EMAIL", "author@example.com")] {
             command.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value);
         }
@@ -236,9 +236,21 @@ fn refusals(desk: &Desk) {
     refused(&["emulate", "lamp", "--listen", &address], "--listen 127.0.0.1:0 takes a free port");
     let main = desk.repository().join("lamp/src/main.rs");
     let text = fs::read_to_string(&main).unwrap();
-    fs::write(&main, text.replace("fn poll", "fn pol")).unwrap();
+    fs::write(&main, format!("{text}\nfn broken() -> u8 {{ undefined }}\n")).unwrap();
     refused(&["emulate", "lamp"], "building lamp failed; cargo says why above");
     fs::write(&main, text).unwrap();
+    // What the model is told has to be what it takes.
+    let emulator = desk.repository().join("lamp/src/emulator.rs");
+    let text = fs::read_to_string(&emulator).unwrap();
+    let curious = text.replace("type Settings = ();", "type Settings = Told;");
+    let curious = curious.replace("fn create(_: ())", "fn create(_: Told)");
+    let curious = format!(
+        "{curious}\n#[derive(Settings)]\npub struct Told {{\n    #[setting(default = 30)]\n    _poll_seconds: u64,\n}}\n"
+    );
+    fs::write(&emulator, &curious).unwrap();
+    let often = ["emulate", "lamp", "--listen", "127.0.0.1:0", "--settings", r#"{"_poll_seconds": "often"}"#];
+    refused(&often, "setting `_poll_seconds`: invalid type: string \"often\", expected ");
+    fs::write(&emulator, text).unwrap();
 }
 
 fn streams(desk: &Desk) {
@@ -251,6 +263,11 @@ fn streams(desk: &Desk) {
     emulator.interrupt("lamp");
     let emulator = desk.emulate(&["lamp/", "--settings", "{}"]);
     exchange(&mut emulator.connect(), "POWER ?\r\n", "POWER OFF\r\n");
+    // Of an SSH device it is the shell, as SSH would carry it.
+    let emulator = desk.emulate(&["new-ssh"]);
+    assert!(emulator.uri.starts_with("tcp://"), "{}", emulator.uri);
+    exchange(&mut emulator.connect(), "set input 3\n", "input 3\n");
+    exchange(&mut emulator.connect(), "show input\n", "input 3\n");
 }
 
 fn datagrams(desk: &Desk) {

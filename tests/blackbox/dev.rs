@@ -56,7 +56,11 @@ impl Dev {
     fn start(folder: &Path, device: &Device) -> Dev {
         let mut command = headend();
         command.args(["driver", "dev"]).arg(folder).args(["--connect", &device.address.to_string()]);
-        command.env("CARGO_TARGET_DIR", authors_target()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .env("CARGO_TARGET_DIR", authors_target())
+            .env("CARGO_INCREMENTAL", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, said) = mpsc::channel();

@@ -54,6 +54,7 @@ impl Terminal {
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(env!("CARGO_BIN_EXE_headend")).args(["driver", "dev"]).arg(folder);
         command.arg("--emulate").env("CARGO_TARGET_DIR", authors_target()).env("TMPDIR", temporary);
+        command.env("CARGO_INCREMENTAL", "0");
         command.env("TERM", "xterm").stdin(io()).stdout(io()).stderr(io());
         let child = command.spawn().unwrap();
         let keyboard = File::from(master);

@@ -54,6 +54,7 @@ struct Line {
     base64: Option<String>,
     more: bool,
     datagrams: bool,
+    address: String,
 }
 
 pub(super) fn read(text: &str) -> Result<Player, Error> {
@@ -85,12 +86,13 @@ struct Tape {
     sent_more: bool,
     received_more: bool,
     datagrams: bool,
-    texts: bool,
+    messages: bool,
 }
 
 impl Tape {
     fn line(&mut self, line: Line) -> Result<(), String> {
         self.datagrams |= line.datagrams;
+        self.messages |= ["ws://", "wss://"].iter().any(|scheme| line.address.starts_with(scheme));
         let is_sent = line.event == "sent";
         if !is_sent && line.event != "received" {
             // `up`, `down`, or that records are missing.
@@ -107,7 +109,7 @@ impl Tape {
             (None, None) => return Err("it has neither text nor base64".into()),
         };
         let form = if line.form.as_deref() == Some("text") { Form::Text } else { Form::Bytes };
-        self.texts |= form == Form::Text;
+        self.messages |= form == Form::Text;
         let after = Duration::from_micros(line.time.saturating_sub(self.last)).min(PAUSE);
         self.last = line.time;
         let connection = self.greetings.len() - 1;
@@ -138,7 +140,7 @@ impl Tape {
         if self.greetings.is_empty() {
             return Err(Error::Empty);
         }
-        let transport = match (self.datagrams, self.texts) {
+        let transport = match (self.datagrams, self.messages) {
             (true, _) => Transport::Datagrams,
             (_, true) => Transport::Messages,
             _ => Transport::Stream,
