@@ -3,8 +3,8 @@
 //! `#[driver(framing = …)]` takes one of these as an expression: `lines("\r\n").send("\r").limit(4096)`.
 //! A driver that names no framing gets the bytes in the pieces in which they arrive.
 //!
-//! A [`Framing`] says how; a [`Framer`] does it, for one connection. Neither knows the time: where silence ends a frame,
-//! whoever feeds the framer listens for it ([`Framer::gap`], [`Framer::end`]).
+//! A [`Framing`] says how; a `Framer` does it, for one connection. Neither knows the time: where silence ends a frame,
+//! whoever feeds the framer listens for it (`Framer::gap`, `Framer::end`).
 
 #[cfg(feature = "codec")]
 mod codec;
