@@ -21,7 +21,17 @@ use length::LengthField;
 /// Largest frame a device may send, in bytes, unless [`Framing::limit`] says otherwise.
 pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
-/// How frames are told apart.
+/// How frames are told apart. What a framing has not got is an error of the compiler where `#[driver(framing = …)]` says it,
+/// and a panic elsewhere:
+///
+/// ```
+/// use drivers_sdk::prelude::*;
+/// const HEADED: drivers_sdk::framing::Framing = length_field().offset(2);
+/// ```
+/// ```compile_fail
+/// use drivers_sdk::prelude::*;
+/// const LINES: drivers_sdk::framing::Framing = lines("\r").offset(2);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Framing {
     rule: Rule,

@@ -366,3 +366,22 @@ fn a_message_ends_what_is_in_it() {
     let unfinished = (vec![b"ab".to_vec()], Err(Fault::Unfinished { length: 2 }));
     assert_eq!(hear(length_prefixed(1), b"\x02ab\x05c"), unfinished);
 }
+
+/// In a constant, as it is in an attribute, each is an error of the compiler.
+#[test]
+fn what_a_framing_has_not_got_is_told() {
+    type Wrong = (fn() -> Framing, &'static str);
+    let wrong: [Wrong; 5] = [
+        (|| lines("\r").offset(2), "only length_field() has an offset"),
+        (|| length_field().offset(4).width(9), "the width of a length is 1 to 8 bytes"),
+        (|| length_prefixed(2).width(4), "that of length_prefixed(…) is its argument"),
+        (|| fixed(16).limit(32), "fixed(…) has no limit"),
+        (|| lines(""), "the delimiter is empty"),
+    ];
+    for (make, words) in wrong {
+        let panic = std::panic::catch_unwind(make).expect_err(words);
+        let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).expect("words");
+        assert!(said.contains(words), "{said}");
+    }
+}
