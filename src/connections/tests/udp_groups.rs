@@ -31,7 +31,12 @@ impl Pair {
                 assert!(run(&["-n", network, "addr", "add", &address, "brd", "+", "dev", cable]));
                 let six = format!("fd77:{cable}::{number}/64");
                 assert!(run(&["-n", network, "addr", "add", &six, "nodad", "dev", cable]));
-                assert!(run(&["-n", network, "link", "set", "dev", cable, "up"]));
+            }
+            for network in [&daemon, &device] {
+                // Nobody else has the address that the interface makes for itself; to find that out can take long under load.
+                let setting = format!("/proc/sys/net/ipv6/conf/{cable}/accept_dad");
+                network.inside(|| async { std::fs::write(setting, "0").expect("setting") });
+                assert!(run(&["-n", network.name(), "link", "set", "dev", cable, "up"]));
             }
         }
         for network in [&daemon, &device] {
