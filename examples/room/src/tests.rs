@@ -10,7 +10,9 @@ fn display() -> Fake {
 
 fn music() -> Fake {
     let silent = ["stop", "clear", "add", "volume", "play"];
-    silent.iter().fold(Fake::new().status("state", None::<String>), |fake, name| fake.answer(name, |_| Ok(Value::Null)))
+    silent.iter().fold(Fake::new().status("state", None::<String>), |fake, name| {
+        fake.answer(name, |_| Ok(Value::Null))
+    })
 }
 
 drivers_sdk::testing::standard_suite!(
