@@ -221,6 +221,7 @@ async fn drivers_are_bound_to_the_daemon_and_limited() {
     })
     .await;
     world.device("mod-1", echo.port).await;
+    world.connected("mod-1").await;
     assert_eq!(world.exec("mod-1", "echo", r#"["hi"]"#).await, Ok(json!("hi")));
     let (pid, _) = world.instance("mod-1").await;
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
